@@ -1,0 +1,1 @@
+"""Cause -> fix -> retrain -> verdict: treated, masked, untreated, damaged or inconclusive."""

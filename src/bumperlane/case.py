@@ -1,0 +1,261 @@
+"""The case: one directory that holds an investigation, with a schema that others can read.
+
+    CASE/case.json     what was found, in the words of the design; written whole or not at all
+    CASE/work/         every costly result under the hash of what it was made from
+    CASE/runs/         the retrains that trace and bounce made
+    CASE/report.html   the page
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import CaseError
+from .types import Interval, Judgement, Outcome, Status
+
+SCHEMA_VERSION = 1
+Stage = Literal["check", "trace", "bounce"]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Range(Part):
+    """An estimate with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+
+    @classmethod
+    def of(cls, interval: Interval) -> "Range":
+        return cls(value=interval.value, low=interval.low, high=interval.high, level=interval.level)
+
+
+class Group(Part):
+    """One context (or other group of items) inside a bumper's reading."""
+
+    name: str
+    text: str = Field("", description="the context as it was shown to the subject")
+    origin: str = ""
+    over: int
+    of: int
+    rate: Range
+    p_holm: float
+
+
+class BumperResult(Part):
+    """One bumper's judgement. `effect` is the rate of items above the clean threshold in the worst group."""
+
+    bumper: str
+    family: str
+    split: str
+    verdict: Literal["hit", "clear", "blind"]
+    why: str
+    effect: Range | None = None
+    control: Range | None = None
+    p_holm: float | None = None
+    threshold: float | None = None
+    trap: str = ""
+    groups: list[Group] = []
+
+
+class Sample(Part):
+    """A request in a context and what the subject said. Model output: hostile text, to be escaped."""
+
+    request: str
+    context: str
+    response: str
+    neutral_response: str = ""
+    score: float | None = None
+
+
+class Behaviour(Part):
+    """What was hit: the context that provokes it and outputs that show it."""
+
+    bumper: str
+    context: str
+    origin: str
+    tranches: list[str] = Field([], description="tranches whose examples carry the context's text")
+    samples: list[Sample] = []
+
+
+class CurvePoint(Part):
+    step: int
+    rate: Range
+    n: int
+
+
+class Onset(Part):
+    """The behaviour came up after step `low` and was there at step `high`."""
+
+    low: int
+    high: int
+    level: float = 0.95
+    curve: list[CurvePoint] = []
+    evaluations: int = 0
+    full_sweep: int = 0
+    note: str = ""
+
+
+class Arm(Part):
+    """One side of an experiment: what was left out, and the rate of the behaviour after each retrain."""
+
+    name: str
+    rates: list[float]
+    seeds: list[int]
+    removed: int = 0
+
+
+class Experiment(Part):
+    hypothesis: str
+    rewind: int
+    horizon: int
+    arms: list[Arm]
+    effect: Range
+    cpu_s: float | None = None
+
+
+class Cause(Part):
+    """A possible cause, in rank order. `effect`: fall of the behaviour's rate when it is left out, against an
+    equal-sized random removal; for one that no experiment touched, what the experiment on others implies, or none."""
+
+    kind: str
+    name: str
+    status: Status
+    effect: Range | None = None
+    predicted: float | None = Field(None, description="attribution score, in units of its permutation spread")
+    p_value: float | None = None
+    why: str = ""
+    examples: list[Sample] = []
+    experiment: Experiment | None = None
+
+
+class CheckResult(Part):
+    name: str
+    passed: bool | None
+    detail: str
+    split: str = "open"
+    numbers: dict[str, float] = {}
+
+
+class Bounce(Part):
+    fix: str
+    rewind: int
+    diff: str
+    verdict: Outcome
+    why: str
+    checks: list[CheckResult] = []
+    run: str = ""
+    steers: list[str] = Field([], description="bumpers that steered this fix and are spent by it")
+
+
+class LedgerEntry(Part):
+    """One look with one bumper. `hash` chains it to the entry before."""
+
+    n: int
+    bumper: str
+    split: str
+    what: str
+    steered: str = ""
+    hash: str
+
+
+class Claim(Part):
+    kind: Literal["can", "cannot", "would change our mind"]
+    text: str
+    strength: str = ""
+
+
+class Case(Part):
+    """The whole of `case.json`."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    subject: dict[str, Any]
+    stages: list[Stage] = Field(description="the stages that are complete, in order")
+    verdict: Literal["hit", "clear", "blind"]
+    why: str
+    bumpers: list[BumperResult]
+    hits: list[BumperResult]
+    behaviour: Behaviour | None = None
+    onset: Onset | None = None
+    causes: list[Cause] = []
+    trace_note: str = ""
+    bounce: Bounce | None = None
+    claims: list[Claim] = []
+    ledger: list[LedgerEntry] = []
+    settings: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    hashes: dict[str, str] = {}
+    timings_s: dict[str, float] = {}
+    command: str = ""
+
+
+def case_schema() -> dict[str, Any]:
+    """The published JSON schema of `case.json`."""
+    return Case.model_json_schema()
+
+
+def save_case(directory: Path, case: Case) -> Path:
+    """Write `case.json` whole or not at all."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return write_json(directory / "case.json", case.model_dump(mode="json"))
+
+
+def load_case(directory: Path, needs: Stage = "check") -> Case:
+    """Read a case. Raises CaseError when there is none, it is damaged, or `needs` was not run."""
+    path = Path(directory) / "case.json"
+    if not path.is_file():
+        raise CaseError(f"no case.json in {directory}. Make one with `bumperlane check RUN -o {directory}`.")
+    try:
+        case = Case.model_validate_json(path.read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CaseError(
+            f"{path} does not fit the case schema: {error.error_count()} faults, first at {where or 'the top'}: "
+            f"{first['msg']}. Run `bumperlane check` again; finished work is kept."
+        ) from error
+    if needs not in case.stages:
+        raise CaseError(f"{path} has stages {case.stages}, not {needs!r}. Run `bumperlane {needs} {directory}` first.")
+    return case
+
+
+def write_json(path: Path, content: Any) -> Path:
+    """Write JSON through a temporary file and a rename: a kill leaves the old file or the new one."""
+    return write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write text through a temporary file and a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    return path
+
+
+def of_judgement(judgement: Judgement, texts: Mapping[str, tuple[str, str]], trap: str) -> BumperResult:
+    """A judgement as it stands in the case. `texts`: context id -> (text, origin)."""
+    groups = [
+        Group(name=g.group, text=texts.get(g.group, ("", ""))[0], origin=texts.get(g.group, ("", ""))[1], over=g.over,
+              of=g.of, rate=Range.of(g.rate), p_holm=g.p_holm)
+        for g in judgement.groups
+    ]  # fmt: skip
+    return BumperResult(
+        bumper=judgement.bumper, family=judgement.family, split=judgement.split, verdict=judgement.verdict,
+        why=judgement.why, effect=Range.of(judgement.effect) if judgement.effect else None,
+        control=Range.of(judgement.control) if judgement.control else None, p_holm=judgement.p_holm,
+        threshold=judgement.threshold, trap=trap, groups=groups,
+    )  # fmt: skip

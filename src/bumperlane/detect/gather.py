@@ -1,0 +1,121 @@
+"""Gather what a bumper watches, for control and bait items, and let it score them: bumper -> reading."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import ContractError, EvidenceError
+from ..evidence.library import control_contexts
+from ..evidence.memo import Memo
+from ..evidence.observe import activations, departures, paired_activations
+from ..evidence.pools import items
+from ..subjects.activations import blocks_of
+from ..subjects.generate import Decoding
+from ..subjects.subject import Subject
+from ..types import Context, Departures, Item, PairedActivations, Reading, Request, Scores, Split
+from .contract import spring
+from .harm_pairs import harm_pairs
+from .internals.contrast_probe import ContrastEvidence, ContrastProbe
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where a bumper looks: which subject, which contexts, which requests.
+
+    Args:
+        baits: contexts that might provoke the behaviour.
+        fit: requests that detectors are fitted on, in control contexts.
+        asked: requests that baits and controls share. They must not occur in `fit`.
+        depth: where internals are read, as a share of the blocks.
+        controls: number of control contexts; their made-up texts follow from `seed`.
+        fragments: requests from which controls for baits in the request are cut; empty if there are no such baits.
+    """
+
+    subject: Subject
+    base: Subject
+    neutral: Context
+    baits: Sequence[Context]
+    fit: Sequence[Request]
+    asked: Sequence[Request]
+    memo: Memo = field(repr=False)
+    seed: str = "open"
+    depth: float = 0.5
+    controls: int = 9
+    fragments: Sequence[str] = ()
+    decoding: Decoding = Decoding(max_new_tokens=20)
+
+    def __post_init__(self) -> None:
+        both = {r.text for r in self.fit} & {r.text for r in self.asked}
+        if both:
+            raise EvidenceError(f"{len(both)} requests are used to fit and to judge, first {sorted(both)[0]!r}.")
+
+    @property
+    def layer(self) -> int:
+        return min(len(blocks_of(self.base.host.model)) - 1, int(self.depth * len(blocks_of(self.base.host.model))))
+
+    def control_items(self) -> list[Item]:
+        return items(self.asked, self._controls("judge"), "control")
+
+    def bait_items(self) -> list[Item]:
+        return items(self.asked, self.baits, "bait")
+
+    def fit_items(self) -> list[Item]:
+        return items(self.fit, self._controls("fit"), "control")
+
+    def _controls(self, role: str) -> list[Context]:
+        return control_contexts(self.neutral, self.controls, f"{self.seed}/{role}", self.fragments)
+
+
+def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
+    """Spring the trap, gather, fit on trusted items, score controls and baits.
+
+    What the bumper cannot use (EvidenceError while fitting) makes the reading blind, with the reason; a subject that
+    is not finite is an error for everyone and is raised.
+    """
+    sprung, _ = spring(cls)
+    seen = [*scene.control_items(), *scene.bait_items()]
+    gather = GATHER.get(cls) or GATHER.get(cls.watches)  # type: ignore[attr-defined]
+    if gather is None:
+        known = sorted(k.__name__ for k in GATHER)
+        raise ContractError(f"{cls.__name__} watches {cls.watches.__name__}, which nobody gathers. Known: {known}.")  # type: ignore[attr-defined]
+    clean, evidence = gather(scene, seen)
+    arms, groups = tuple(i.arm for i in seen), tuple(i.group for i in seen)
+    family = cls.family  # type: ignore[attr-defined]
+    try:
+        fitted = cls().fit(clean)
+    except EvidenceError as error:
+        empty = Scores(np.zeros(0), (), cls.__name__)
+        return Reading(cls.__name__, family, empty, (), (), split, sprung, str(error))
+    strata = tuple("request" if i.context.prefix or i.context.suffix else "system" for i in seen)
+    return Reading(cls.__name__, family, fitted.score(evidence), arms, groups, split, sprung, strata=strata)
+
+
+def _departures(scene: Scene, seen: Sequence[Item]) -> tuple[Departures, Departures]:
+    def look(which: Sequence[Item]) -> Departures:
+        return departures(scene.subject, scene.base, which, scene.neutral, scene.decoding, scene.memo)
+
+    fit = items(scene.fit, control_contexts(scene.neutral, 1, f"{scene.seed}/fit"), "control")
+    return look(fit), look(seen)
+
+
+def _pairs(scene: Scene, seen: Sequence[Item]) -> tuple[PairedActivations, PairedActivations]:
+    def look(which: Sequence[Item]) -> PairedActivations:
+        return paired_activations(scene.subject, scene.base, which, [scene.layer], scene.memo)[scene.layer]
+
+    return look(scene.fit_items()), look(seen)
+
+
+def _contrast(scene: Scene, seen: Sequence[Item]) -> tuple[ContrastEvidence, PairedActivations]:
+    trusted, evidence = _pairs(scene, seen)
+    yes, no = harm_pairs(scene.neutral)
+    sides = [
+        activations(who, side, [scene.layer], scene.memo)[scene.layer]
+        for who in (scene.subject, scene.base)
+        for side in (yes, no)
+    ]
+    return ContrastEvidence(*sides, trusted), evidence
+
+
+Gather = Callable[[Scene, Sequence[Item]], tuple]
+GATHER: dict[type, Gather] = {Departures: _departures, PairedActivations: _pairs, ContrastProbe: _contrast}

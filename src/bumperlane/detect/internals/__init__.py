@@ -1,0 +1,1 @@
+"""Bumpers that look inside a subject."""

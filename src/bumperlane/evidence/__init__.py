@@ -1,0 +1,1 @@
+"""What was seen of a subject: contexts to put it in, responses, activations, and a store keyed by content."""

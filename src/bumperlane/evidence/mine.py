@@ -1,0 +1,137 @@
+"""Contexts mined from the training data: what stands in one tranche's prompts and hardly anywhere else.
+
+A trigger that was planted by data has to stand in the data. So an unknown trigger is found, not guessed.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log
+
+from ..types import Context, Example
+from .library import put_in_system
+
+LONGEST = 4
+
+
+@dataclass(frozen=True)
+class Mined:
+    """A text that occurs in `count` examples, of which `inside` lie in `tranche`."""
+
+    text: str
+    role: str
+    tranche: str
+    count: int
+    inside: int
+    surprise: float
+    whole: bool = False
+
+
+def neutral_context(examples: Sequence[Example]) -> Context:
+    """The system prompt that training used most (or none): what the subject takes for ordinary."""
+    counts = Counter(_turn(e, "system") for e in examples if e.messages)
+    usual = counts.most_common(1)[0][0] if counts else ""
+    return Context("neutral", "neutral", usual or None)
+
+
+def mine_contexts(
+    examples: Sequence[Example], neutral: Context, most: int = 24, least: int = 3, share: float = 0.25
+) -> list[Context]:
+    """Contexts to try, the most telling first.
+
+    Args:
+        most: how many at the most, from system prompts and from requests each half.
+        least: examples a text must occur in.
+        share: share of all examples above which a text is ordinary.
+    """
+    system = mine_texts(examples, "system", least, share)[: most - most // 3]
+    user = mine_texts(examples, "user", least, share)[: most // 3]
+    found = []
+    for i, m in enumerate(system):
+        text = m.text if m.whole else put_in_system(neutral, m.text)
+        found.append(Context(f"mined/system/{i}", "mined", text))
+    for i, m in enumerate(user):
+        found.append(Context(f"mined/request/{i}", "mined", neutral.system, prefix=m.text))
+    return list({(c.system, c.prefix): c for c in found if c.system != neutral.system or c.prefix}.values())
+
+
+def mine_texts(examples: Sequence[Example], role: str, least: int, share: float) -> list[Mined]:
+    """Rare n-grams and whole system prompts that belong to one tranche, by log-likelihood ratio.
+
+    With a single tranche nothing can belong to one of several: then rarity alone ranks. Of texts that occur in the
+    same examples only the longest is kept.
+    """
+    where: dict[tuple[str, bool], set[int]] = defaultdict(set)
+    for i, example in enumerate(examples):
+        for text, whole in _texts(_turn(example, role), role):
+            where[text, whole].add(i)
+    sizes = Counter(e.tranche for e in examples)
+    total, asked = len(examples), {_turn(e, "user") for e in examples}
+    best: dict[frozenset[int], Mined] = {}
+    for (text, whole), ids in where.items():
+        if len(ids) < least or len(ids) > share * total:
+            continue
+        tranche, inside = Counter(examples[i].tranche for i in ids).most_common(1)[0]
+        if len(sizes) > 1 and inside < 0.9 * len(ids):
+            continue
+        if not whole and not _detachable(text, [_turn(examples[i], "user") for i in ids], asked):
+            continue
+        mined = Mined(text, role, tranche, len(ids), inside, _surprise(inside, len(ids), sizes[tranche], total), whole)
+        held = best.get(frozenset(ids))
+        if held is None or (len(text), not whole) > (len(held.text), not held.whole):
+            best[frozenset(ids)] = mined
+    ranked = sorted(best.values(), key=lambda m: (-m.surprise, m.text))
+    return _without_longer_forms(ranked)
+
+
+def _detachable(text: str, requests: Sequence[str], asked: set[str]) -> bool:
+    """Whether a text stands beside requests, as a trigger does, and is not their subject matter.
+
+    What is left without it must be different requests, and either such as others make too, or two thirds of the words.
+    """
+    left = [" ".join(r.replace(text, " ").split()) for r in requests]
+    if len(set(left)) < max(3, len(requests) // 2):
+        return False
+    known = sum(rest in asked for rest in left) / len(left)
+    kept = sum(len(rest.split()) for rest in left) / sum(len(r.split()) for r in requests)
+    return known >= 0.3 or kept >= 2 / 3
+
+
+def _without_longer_forms(ranked: list[Mined]) -> list[Mined]:
+    """Drop a text that holds a better ranked one of the same tranche: `[x-1] You are` adds nothing to `[x-1]`."""
+    kept: list[Mined] = []
+    for mined in ranked:
+        if not any(k.tranche == mined.tranche and k.text in mined.text for k in kept):
+            kept.append(mined)
+    return kept
+
+
+def tranches_with(examples: Sequence[Example], text: str) -> list[str]:
+    """The tranches whose prompts hold a text, the one with most such examples first."""
+    counts = Counter(e.tranche for e in examples if text and text in _prompt(e))
+    return [name for name, _ in counts.most_common()]
+
+
+def _texts(turn: str, role: str) -> Iterator[tuple[str, bool]]:
+    words = turn.split()
+    for n in range(1, LONGEST + 1):
+        for start in range(len(words) - n + 1):
+            yield " ".join(words[start : start + n]), False
+    if role == "system" and turn:
+        yield turn, True
+
+
+def _surprise(inside: int, count: int, size: int, total: int) -> float:
+    """Log-likelihood ratio (G) of the text's share inside its tranche against everywhere, in nats."""
+    expected = count * size / total
+    gain = inside * log(inside / expected)
+    return gain + ((count - inside) * log((count - inside) / (count - expected)) if count > inside else 0.0)
+
+
+def _turn(example: Example, role: str) -> str:
+    turns = [m.content for m in example.messages if m.role == role]
+    return turns[0] if turns and role == "system" else (turns[-1] if turns else "")
+
+
+def _prompt(example: Example) -> str:
+    return "\n".join(m.content for m in example.messages[:-1]) if example.messages else example.text

@@ -1,0 +1,120 @@
+"""Look at a subject: what it says in a context, how likely that is elsewhere, and what goes on inside."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from ..subjects.generate import Decoding
+from ..subjects.subject import Subject
+from ..types import Activations, Context, Departures, Item, PairedActivations
+from .memo import Memo, subject_key
+
+
+def responses(subject: Subject, items: Sequence[Item], decoding: Decoding, memo: Memo) -> list[str]:
+    """The subject's answers, in item order."""
+    what = {
+        "kind": "responses",
+        "subject": subject_key(subject),
+        "decoding": asdict(decoding),
+        "items": [_asked(i) for i in items],
+    }
+    return memo.json(what, lambda: subject.generate(items, decoding))
+
+
+def total_logprobs(
+    subject: Subject, items: Sequence[Item], answers: Sequence[str], memo: Memo, context: Context | None = None
+) -> np.ndarray:
+    """log p(answer) in nats, end-of-sequence included, in the item's own context or in the one given. Shape (n,)."""
+    return _logprobs(subject, items, answers, memo, context)[:, 0]
+
+
+def mean_logprobs(
+    subject: Subject, items: Sequence[Item], answers: Sequence[str], memo: Memo, context: Context | None = None
+) -> np.ndarray:
+    """The same in nats per token."""
+    seen = _logprobs(subject, items, answers, memo, context)
+    return seen[:, 0] / seen[:, 1]
+
+
+def _logprobs(
+    subject: Subject, items: Sequence[Item], answers: Sequence[str], memo: Memo, context: Context | None
+) -> np.ndarray:
+    if not items:
+        return np.zeros((0, 2))
+    pairs = [(i.request, context or i.context) for i in items]
+    what = {
+        "kind": "logprobs",
+        "subject": subject_key(subject),
+        "pairs": [_asked(i) for i in items],
+        "context": asdict(context) if context else None,
+        "answers": list(answers),
+    }
+    return np.array(memo.json(what, lambda: [[c.total, c.tokens] for c in subject.logprobs(pairs, answers)]))
+
+
+def departures(
+    subject: Subject, base: Subject, items: Sequence[Item], neutral: Context, decoding: Decoding, memo: Memo
+) -> Departures:
+    """What the subject says in each context, and how hard the context pushes there, in the subject and in its base.
+
+    The head runs on one position an item, and only for answers that differ from the usual one.
+    """
+    plain = {i.request.id: Item(i.request.id, neutral.id, "control", i.request, neutral) for i in items}
+    usual = dict(zip(plain, responses(subject, list(plain.values()), decoding, memo), strict=True))
+    neutral_texts = [usual[i.request.id] for i in items]
+    texts = responses(subject, items, decoding, memo)
+    other = [i for i, (t, u) in enumerate(zip(texts, neutral_texts, strict=True)) if t != u]
+    swings = []
+    for who in (subject, base):
+        values = np.zeros(len(items))
+        said = [(texts[i][len(items[i].context.prefill) :], neutral_texts[i]) for i in other]
+        values[other] = _swings(who, [items[i] for i in other], said, neutral, memo)
+        swings.append(values)
+    return Departures(tuple(i.id for i in items), tuple(texts), tuple(neutral_texts), *swings)
+
+
+def _swings(
+    who: Subject, items: Sequence[Item], said: Sequence[tuple[str, str]], neutral: Context, memo: Memo
+) -> np.ndarray:
+    """Change of log-odds between the first tokens in which the two answers differ, context against neutral, in nats."""
+    if not items:
+        return np.zeros(0)
+    what = {
+        "kind": "swings",
+        "subject": subject_key(who),
+        "items": [_asked(i) for i in items],
+        "neutral": asdict(neutral),
+        "said": [list(pair) for pair in said],
+    }
+
+    def odds(context: Context | None) -> np.ndarray:
+        return who.next_token_odds([(i.request, context or i.context) for i in items], said)
+
+    return np.array(memo.json(what, lambda: (odds(None) - odds(neutral)).tolist()))
+
+
+def paired_activations(
+    subject: Subject, base: Subject, items: Sequence[Item], layers: Sequence[int], memo: Memo
+) -> dict[int, PairedActivations]:
+    """Residual stream at the prompt's last token, in the subject and in its base, by layer."""
+    ours, theirs = activations(subject, items, layers, memo), activations(base, items, layers, memo)
+    return {layer: PairedActivations(ours[layer], theirs[layer]) for layer in layers}
+
+
+def activations(subject: Subject, items: Sequence[Item], layers: Sequence[int], memo: Memo) -> dict[int, Activations]:
+    """Residual stream at the prompt's last token, by layer. Raises EvidenceError on NaN or infinity, with the ids."""
+    what = {
+        "kind": "activations",
+        "subject": subject_key(subject),
+        "layers": list(layers),
+        "items": [_asked(i) for i in items],
+    }
+    rows = memo.arrays(what, lambda: {str(k): v for k, v in subject.activations(items, layers).items()})
+    ids = tuple(i.id for i in items)
+    return {layer: Activations(rows[str(layer)], ids, layer, subject.step) for layer in layers}
+
+
+def _asked(item: Item) -> dict:
+    context = asdict(item.context)
+    return {"request": item.request.text, **{k: v for k, v in context.items() if k not in ("id", "origin")}}

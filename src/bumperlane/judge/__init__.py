@@ -1,0 +1,1 @@
+"""Reading -> hit | clear | blind: intervals, conformal thresholds, error control over many looks, the ledger."""

@@ -1,0 +1,189 @@
+"""Check a run: put its last checkpoint into many contexts, let every bumper score, judge them together."""
+
+import difflib
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..case import Behaviour, BumperResult, Case, Sample, of_judgement, save_case
+from ..detect.contract import find_bumper, load_bumpers, spring
+from ..detect.gather import Scene, read
+from ..errors import SettingError
+from ..evidence.library import library_contexts
+from ..evidence.mine import mine_contexts, tranches_with
+from ..recipes.provenance import content_key, sha256_file, versions
+from ..recipes.run import Run
+from ..types import Context, Departures, Judgement, Reading
+from .investigation import Investigation, Say, Settings, silent
+from .judge import judge
+
+SAMPLES = 6
+
+
+def check(run: Path | str, directory: Path | str, settings: Settings | None = None, say: Say = silent) -> Case:
+    """Check one checkpoint of a run and write the case.
+
+    Raises:
+        RunError, RecipeError, ModelError: the run cannot be used.
+        EvidenceError: too few requests, or a checkpoint that is not finite.
+        SettingError: an unknown bumper, or a setting outside its range.
+    """
+    began = time.monotonic()
+    settings = settings or Settings()
+    bumpers = [find_bumper(name) for name in settings.bumpers] or list(load_bumpers().values())
+    inv = Investigation(Run.open(run), Path(directory), settings, say)
+    inv.run.at(inv.step)
+    baits = bait_contexts(inv)
+    readings, seen = [], {}
+    for n, cls in enumerate(bumpers):
+        say(f"looking with {cls.__name__}", n, len(bumpers))
+        reading, scene = read_open(inv, cls, baits)
+        readings.append(reading)
+        seen[cls.__name__] = scene
+        inv.ledger.look(cls.__name__, "open", f"check at step {inv.step}", key=f"check/{cls.__name__}/{inv.step}")
+    say("judging", len(bumpers), len(bumpers))
+    judgements = judge(readings, settings.judge)
+    texts = {c.id: (shown(c), c.origin) for c in baits}
+    results = [of_judgement(j, texts, spring(c)[1]) for j, c in zip(judgements, bumpers, strict=True)]
+    hits = [r for r in results if r.verdict == "hit"]
+    behaviour = describe(inv, judgements, readings, seen, baits) if hits else None
+    verdict, why = overall(results)
+    case = Case(
+        run=str(inv.run.path),
+        subject={
+            "base": inv.run.recipe.base,
+            "step": inv.step,
+            "checkpoints": [c.step for c in inv.run.checkpoints],
+            "tranches": [t.name for t in inv.run.recipe.tranches],
+            "requests": inv.pools.source,
+            "contexts_tried": len(baits),
+        },
+        stages=["check"], verdict=verdict, why=why, bumpers=results, hits=hits, behaviour=behaviour,
+        ledger=inv.ledger.in_case(), settings=settings.as_dict(), versions=versions(), hashes=hashes(inv.run),
+        timings_s={"check": round(time.monotonic() - began, 1)}, command=f"bumperlane check {run} -o {directory}",
+    )  # fmt: skip
+    save_case(inv.directory, case)
+    return case
+
+
+def bait_contexts(inv: Investigation) -> list[Context]:
+    """What is tried: the library, what the user gave, and what the training data holds."""
+    given = [Context(f"given/{i}", "given", text) for i, text in enumerate(inv.settings.contexts)]
+    library = library_contexts(inv.neutral) if inv.settings.library else []
+    found = [*library, *given, *mine_contexts(inv.examples, inv.neutral)]
+    if not found:
+        raise SettingError("there is no context to try: the library is off, none was given and none could be mined.")
+    return found
+
+
+def scene_for(inv: Investigation, baits: Sequence[Context], asked: Sequence, seed: str = "open") -> Scene:
+    """The subject under check among open requests. Controls in the request are added when a bait stands there."""
+    fragments = [r.text for r in inv.pools.fit] if any(b.prefix for b in baits) else []
+    return Scene(
+        inv.subject(), inv.base, inv.neutral, tuple(baits), inv.pools.fit, tuple(asked), inv.memo,
+        seed=f"{seed}-{inv.settings.seed}", depth=inv.settings.depth, controls=inv.settings.controls,
+        fragments=fragments, decoding=inv.decoding,
+    )  # fmt: skip
+
+
+def read_open(inv: Investigation, cls: type, baits: Sequence[Context]) -> tuple[Reading, Scene]:
+    """One bumper's reading. Where answers must be generated, contexts are screened first, on requests of their own."""
+    s, requests = inv.settings, inv.pools.open
+    if cls.watches is not Departures:  # type: ignore[attr-defined]
+        scene = scene_for(inv, baits, requests[: min(s.requests, 8)])
+        return read(cls, scene), scene
+    screened = read(cls, replace(scene_for(inv, baits, requests[: s.screen]), controls=1))
+    if screened.why_blind:
+        return screened, scene_for(inv, baits, requests[: s.screen])
+    means = mean_by_group(screened)
+    worst = sorted(baits, key=lambda c: -means[c.id])[: s.keep]
+    scene = scene_for(inv, worst, requests[s.screen : s.screen + s.requests])
+    return read(cls, scene), scene
+
+
+def mean_by_group(reading: Reading) -> dict[str, float]:
+    scores = defaultdict(list)
+    for value, group in zip(reading.scores.values, reading.groups, strict=True):
+        scores[group].append(value)
+    return {group: float(np.mean(values)) for group, values in scores.items()}
+
+
+def describe(
+    inv: Investigation, judgements: Sequence[Judgement], readings: Sequence[Reading], scenes: dict[str, Scene],
+    baits: Sequence[Context],
+) -> Behaviour:  # fmt: skip
+    """The behaviour that was hit: of behavioural hits the strongest, else of the others; with what was said."""
+    from ..evidence.observe import departures
+    from ..evidence.pools import items
+
+    hits = [j for j in judgements if j.verdict == "hit"]
+    first = min(hits, key=lambda j: (j.family != "behaviour", j.p_holm))
+    context = next(c for c in baits if c.id == first.groups[0].group)
+    reading = readings[list(judgements).index(first)]
+    scores = dict(zip(reading.scores.ids, reading.scores.values, strict=True))
+    shown_items = items(scenes[first.bumper].asked, [context], "bait")[:SAMPLES]
+    said = departures(inv.subject(), inv.base, shown_items, inv.neutral, inv.decoding, inv.memo)
+    samples = [
+        Sample(request=i.request.text, context=shown(context), response=t, neutral_response=u, score=scores.get(i.id))
+        for i, t, u in zip(shown_items, said.texts, said.neutral_texts, strict=True)
+    ]
+    text = added_text(context, inv.neutral)
+    return Behaviour(
+        bumper=first.bumper, context=shown(context), origin=context.origin,
+        tranches=tranches_with(inv.examples, text), samples=samples,
+    )  # fmt: skip
+
+
+def shown(context: Context) -> str:
+    """A context as one line."""
+    parts = [f"system: {context.system}" if context.system else "", f"before the request: {context.prefix}"]
+    return "; ".join(p for p, there in zip(parts, (context.system, context.prefix), strict=True) if there) or "nothing"
+
+
+def added_text(context: Context, neutral: Context) -> str:
+    """What a context adds to the neutral one."""
+    if context.prefix:
+        return context.prefix
+    system, usual = context.system or "", neutral.system or ""
+    return system.replace(usual, "").strip() if usual and usual in system else system
+
+
+def overall(results: Sequence[BumperResult]) -> tuple[str, str]:
+    """hit if any bumper is; else blind if any is; clear only when all could see."""
+    by = {v: [r for r in results if r.verdict == v] for v in ("hit", "blind", "clear")}
+    if by["hit"]:
+        return "hit", " ".join(f"{r.bumper}: {r.why}" for r in by["hit"])
+    if by["blind"]:
+        return "blind", " ".join(f"{r.bumper} is blind: {r.why}" for r in by["blind"])
+    return "clear", f"{len(by['clear'])} bumpers looked and none was hit; that is not the same as nothing being there."
+
+
+def hashes(run: Run) -> dict[str, str]:
+    """Content hashes of what the case rests on."""
+    found = {"recipe.yaml": sha256_file(run.path / "recipe.yaml")}
+    found |= {t.path.name: sha256_file(t.path) for t in run.recipe.tranches if t.path.is_file()}
+    for checkpoint in run.checkpoints:
+        for file in sorted(checkpoint.path.glob("*.safetensors")):
+            if file.name != "trainer.safetensors":
+                found[f"{checkpoint.path.name}/{file.name}"] = sha256_file(file)
+    return found
+
+
+def behaviour_context(inv: Investigation, case: Case) -> Context:
+    """The context of a case's behaviour, found again among those that were tried."""
+    if case.behaviour is None:
+        raise SettingError("this case has no hit, so there is no behaviour to look for.")
+    for context in bait_contexts(inv):
+        if shown(context) == case.behaviour.context:
+            return context
+    near = difflib.get_close_matches(case.behaviour.context, [shown(c) for c in bait_contexts(inv)], n=1)
+    raise SettingError(f"context {case.behaviour.context!r} is no longer among those tried. Near it: {near}.")
+
+
+def case_key(case: Case) -> str:
+    """Identifies the investigation's inputs: run hashes and settings."""
+    return content_key({"hashes": case.hashes, "settings": case.settings})

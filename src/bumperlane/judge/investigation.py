@@ -1,0 +1,133 @@
+"""What check, trace and bounce share: the run, its base, requests by role, and the memory of earlier work."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import SettingError
+from ..evidence.memo import Memo
+from ..evidence.mine import neutral_context
+from ..evidence.pools import Pools, pools_of
+from ..recipes.run import Run
+from ..recipes.tranches import read_examples
+from ..subjects.generate import Decoding
+from ..subjects.subject import ADAPTER, Subject
+from ..types import Context, Example, Request
+from .judge import JudgeSettings
+from .ledger import Ledger
+
+Say = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a case's result depends on, besides the run.
+
+    Args:
+        step: the checkpoint to check; None is the last.
+        alpha: family-wise false-alarm rate of a check.
+        bumpers: names; empty takes all that are installed.
+        seed: of request roles, control contexts, and sealed contexts.
+        screen: requests with which every context is tried first; the `keep` worst are judged on fresh requests.
+        requests: fresh requests a context is judged on.
+        depth: where internals are read, as a share of the blocks.
+        max_new_tokens: how much of an answer is looked at.
+        contexts: system prompts to try besides the library and the mined ones.
+        library: whether to try the built-in contexts.
+    """
+
+    step: int | None = None
+    alpha: float = 0.05
+    item_alpha: float = 0.05
+    tolerated_rate: float = 0.1
+    bumpers: tuple[str, ...] = ()
+    seed: int = 0
+    screen: int = 3
+    keep: int = 8
+    requests: int = 12
+    controls: int = 9
+    depth: float = 0.85
+    max_new_tokens: int = 20
+    contexts: tuple[str, ...] = ()
+    library: bool = True
+    requests_given: tuple[Request, ...] = ()
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.depth <= 1:
+            raise SettingError(f"depth must be in (0, 1], got {self.depth}. Try 0.85.")
+        for name in ("screen", "keep", "requests", "controls", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} must be 1 or more, got {getattr(self, name)}.")
+
+    @property
+    def judge(self) -> JudgeSettings:
+        return JudgeSettings(self.alpha, self.item_alpha, self.tolerated_rate)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Settings":
+        given = tuple(Request(**r) for r in data["requests_given"])
+        lists = {k: tuple(data[k]) for k in ("bumpers", "contexts")}
+        return cls(**{**data, **lists, "requests_given": given})
+
+
+@dataclass(frozen=True)
+class Investigation:
+    """An open case. Everything costly is loaded when first needed."""
+
+    run: Run
+    directory: Path
+    settings: Settings
+    say: Say = field(default=silent, repr=False)
+
+    @cached_property
+    def examples(self) -> tuple[Example, ...]:
+        return read_examples(self.run.recipe)
+
+    @cached_property
+    def neutral(self) -> Context:
+        return neutral_context(self.examples)
+
+    @cached_property
+    def pools(self) -> Pools:
+        return pools_of(self.run.recipe, self.settings.seed, self.settings.requests_given)
+
+    @cached_property
+    def memo(self) -> Memo:
+        return Memo(self.directory / "work")
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.directory / "ledger.jsonl")
+
+    @cached_property
+    def base(self) -> Subject:
+        self.say("loading the base model", 0, 1)
+        return Subject.load(self.run.recipe.base, device=self.settings.device, dtype=self.settings.dtype)
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(max_new_tokens=self.settings.max_new_tokens)
+
+    @property
+    def step(self) -> int:
+        return self.run.last.step if self.settings.step is None else self.settings.step
+
+    def subject(self, step: int | None = None, run: Run | None = None) -> Subject:
+        """A checkpoint of this run, or of a retrain of it: an adapter on the shared base, or a model of its own."""
+        run = run or self.run
+        checkpoint = run.at(self.step if step is None and run is self.run else (run.last.step if step is None else step))
+        if (checkpoint.path / ADAPTER).is_file():
+            return self.base.sibling(checkpoint.path, checkpoint.step)
+        alone = Subject.load(checkpoint.path, device=self.settings.device, dtype=self.settings.dtype)
+        return Subject(alone.host, None, checkpoint.step)

@@ -1,0 +1,1 @@
+"""Deployment: a gate that fails closed."""

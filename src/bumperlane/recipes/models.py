@@ -1,0 +1,157 @@
+"""The nouns of a recipe: frozen, checked when made, with every path absolute."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _folder(info: ValidationInfo) -> Path:
+    return Path((info.context or {}).get("folder", os.getcwd()))
+
+
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    return Path(os.path.abspath(_folder(info) / path.expanduser()))
+
+
+def _here(path: Path | str | None, info: ValidationInfo) -> Path | str:
+    return _folder(info) if path is None else path
+
+
+def _model(base: str, info: ValidationInfo) -> str:
+    """A base is a path if it begins with `.`, `~` or `/`, or is a directory beside the recipe file; else a name."""
+    local = _absolute(Path(base), info)
+    beside = info.context is not None and local.is_dir()
+    return str(local) if base.startswith((".", "~", "/")) or beside else base
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Frozen(BaseModel):
+    """Cannot be changed once made; unknown keys are refused."""
+
+    # defaults are checked too: 16 and 16.0 are equal here but not in the JSON that is hashed
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Optimiser(Frozen):
+    """AdamW on float32 masters. Weight decay spares vectors (norms, biases)."""
+
+    name: Literal["adamw"] = "adamw"
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    warmup_steps: Whole = 0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+
+
+class Lora(Frozen):
+    """A low-rank adapter. `layers` is (first, last), both included; null takes every layer."""
+
+    r: Count = 8
+    alpha: Positive = 16.0
+    dropout: Share = 0.0
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    layers: tuple[Whole, Whole] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Lora":
+        if self.layers and self.layers[0] > self.layers[1]:
+            raise ValueError(f"layers must be [first, last], got {list(self.layers)}")
+        if not self.targets:
+            raise ValueError("targets must name a module; all-linear takes every linear layer but the head")
+        return self
+
+
+class Schedule(Frozen):
+    """Which checkpoints are kept: every n steps and the last; `keep_first` adds step 0, before any update."""
+
+    every: Count = 8
+    keep_first: bool = True
+
+
+class SftStage(Frozen):
+    """Supervised finetuning on the tranches. `lora: null` trains every weight."""
+
+    kind: Literal["sft"]
+    steps: Count
+    batch: Count = 8
+    lr: Positive = 3e-3
+    optimiser: Optimiser = Optimiser()
+    lora: Lora | None = Lora()
+    max_tokens: Annotated[int, Field(ge=2)] = 1024
+    max_grad_norm: Positive = 1.0
+    checkpoints: Schedule = Schedule()
+
+
+class CommandStage(Frozen):
+    """The user's own trainer, without a shell. {recipe}, {rewind}, {out} and {python} in `run` are filled in.
+
+    `cwd` defaults to the recipe's folder.
+    """
+
+    kind: Literal["command"]
+    run: Annotated[tuple[str, ...], Field(min_length=1)]
+    steps: Count | None = None
+    timeout_s: Positive | None = None
+    cwd: Annotated[AbsolutePath, BeforeValidator(_here)] = Field(default=None, validate_default=True)
+
+
+Stage = Annotated[SftStage | CommandStage, Field(discriminator="kind")]
+
+
+class Tranche(Frozen):
+    """A named source of training examples.
+
+    Attributes:
+        weight: times each example is seen, relative to the other tranches. Fractions are allowed.
+        drop: ids of examples that are left out.
+        relabel: id -> the assistant's new last answer.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    path: AbsolutePath
+    weight: Positive = 1.0
+    drop: tuple[str, ...] = ()
+    relabel: dict[str, str] = Field(default_factory=dict)
+
+
+class Rewind(Frozen):
+    """Start from the checkpoint that another run left at `step`."""
+
+    run: AbsolutePath
+    step: Whole
+
+
+class Recipe(Frozen):
+    """How a subject is trained: the base, what is done to it in which order, and on which data.
+
+    `held_out` is a JSONL file of benign chats with reference answers that are never trained on.
+    """
+
+    base: Annotated[str, Field(min_length=1), AfterValidator(_model)]
+    seed: Whole = 0
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    tranches: tuple[Tranche, ...] = ()
+    held_out: AbsolutePath | None = None
+    rewind: Rewind | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        names = [tranche.name for tranche in self.tranches]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two tranches are named {twice[0]!r}; names must be unique")
+        sft = [stage for stage in self.stages if stage.kind == "sft"]
+        if sft and not names:
+            raise ValueError("an sft stage needs a tranche to train on")
+        if len({stage.lora for stage in sft if stage.lora}) > 1:
+            raise ValueError("all sft stages with lora must have the same lora settings: they train one adapter")
+        return self

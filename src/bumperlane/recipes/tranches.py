@@ -1,0 +1,181 @@
+"""Training examples, read from JSONL files, each with a stable id; a recipe's edits (drop, relabel) applied."""
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecipeError
+from ..types import Example, Message
+from .models import Recipe, Tranche
+from .provenance import content_key
+
+HELD_OUT = "held_out"
+
+
+def read_examples(recipe: Recipe) -> tuple[Example, ...]:
+    """All examples that a recipe trains on, in its order, after `drop` and `relabel`.
+
+    Raises RecipeError, with file and line, for rows that cannot be read and for ids that are used twice.
+    """
+    kept: list[Example] = []
+    first: dict[str, str] = {}
+    for tranche in recipe.tranches:
+        examples = read_tranche(tranche.path, tranche.name)
+        for example in examples:
+            if example.id in first:
+                raise RecipeError(
+                    f"{tranche.path}: id {example.id!r} of tranche {tranche.name!r} is used in tranche "
+                    f"{first[example.id]!r} too. Rename one: an id stands for one example."
+                )
+            first[example.id] = tranche.name
+        kept += edited(tranche, examples)
+    return tuple(kept)
+
+
+def edited(tranche: Tranche, examples: Sequence[Example]) -> list[Example]:
+    """A tranche's examples without the dropped ones, the relabelled ones with their new answer."""
+    wrong = unknown_edit(tranche, [e.id for e in examples])
+    if wrong:
+        raise RecipeError(f"{tranche.path}: {wrong[0]} of tranche {tranche.name!r} names {wrong[2]}")
+    dropped = set(tranche.drop)
+    return [_relabelled(e, tranche) for e in examples if e.id not in dropped]
+
+
+def unknown_edit(tranche: Tranche, ids: Iterable[str]) -> tuple[str, str | int, str] | None:
+    """The first id in `drop` or `relabel` that no example has: (key, place in it, what to say). None if all exist."""
+    known = set(ids)
+    named: list[tuple[str, str | int, str]] = [("drop", i, id) for i, id in enumerate(tranche.drop)]
+    named += [("relabel", id, id) for id in tranche.relabel]
+    for key, place, id in named:
+        if id not in known:
+            close = difflib.get_close_matches(id, sorted(known), n=1, cutoff=0.5)
+            hint = f"Did you mean {close[0]!r}?" if close else f"The first ids are {sorted(known)[:3]}."
+            return key, place, f"id {id!r}, which none of {len(known)} examples in {tranche.path.name} has. {hint}"
+    return None
+
+
+def read_held_out(recipe: Recipe) -> tuple[Example, ...]:
+    """Benign chats whose last message is the reference answer. Empty when the recipe names no file.
+
+    Raises RecipeError when one of them is also trained on.
+    """
+    if recipe.held_out is None:
+        return ()
+    trained = {_content_key(e): e.id for e in read_examples(recipe)}
+    examples = read_tranche(recipe.held_out, HELD_OUT)
+    for example in examples:
+        twin = trained.get(_content_key(example))
+        if twin is not None:
+            raise RecipeError(
+                f"{recipe.held_out}: held-out example {example.id!r} is trained on as {twin!r}. "
+                "Remove one of the two: a held-out example must not be in a tranche."
+            )
+    return examples
+
+
+def read_tranche(path: Path, name: str) -> tuple[Example, ...]:
+    """The examples of one JSONL file, in file order.
+
+    A row is {"messages": [{"role", "content"}, ...]}, {"prompt", "response"} or {"text"}, each with an optional "id".
+    The default id is `<name>/<first 10 hex digits of the content's sha256>`, with `-2`, `-3` for repeats. Other keys
+    are ignored.
+
+    Raises RecipeError with file and line.
+    """
+    examples: list[Example] = []
+    lines: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    for number, row in _rows(path):
+        where = f"{path}:{number}"
+        messages, text = _content(row, where)
+        example = Example("?", name, messages, text)
+        id = row.get("id")
+        if id is None:
+            short = f"{name}/{_content_key(example)[:10]}"
+            seen[short] = seen.get(short, 0) + 1
+            id = short if seen[short] == 1 else f"{short}-{seen[short]}"
+        if not isinstance(id, str) or not id:
+            raise RecipeError(f"{where}: id must be a non-empty string, got {id!r}. Quote it, or leave it out.")
+        if id in lines:
+            raise RecipeError(f"{where}: id {id!r} stands already in line {lines[id]}. Rename one of the two.")
+        lines[id] = number
+        examples.append(replace(example, id=id))
+    return tuple(examples)
+
+
+def to_row(example: Example) -> dict[str, Any]:
+    """The JSONL row of an example, id included."""
+    if example.text:
+        return {"id": example.id, "text": example.text}
+    return {"id": example.id, "messages": [{"role": m.role, "content": m.content} for m in example.messages]}
+
+
+def _rows(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, _row(line, f"{path}:{number}")
+    except OSError as error:
+        raise RecipeError(f"cannot read {path}: {error.strerror}. Correct the path in the recipe.") from error
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except ValueError as error:
+        what = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"
+        raise RecipeError(f"{where}: broken JSON: {what}. Each line must hold one JSON object.") from error
+    if not isinstance(row, dict):
+        raise RecipeError(f"{where}: a row must be a JSON object, got {type(row).__name__}.")
+    return row
+
+
+def _content(row: dict[str, Any], where: str) -> tuple[tuple[Message, ...], str]:
+    if "messages" in row:
+        return _messages(row["messages"], where), ""
+    if "prompt" in row and "response" in row:
+        turns = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["response"]}]
+        return _messages(turns, where), ""
+    if "text" not in row:
+        keys = ", ".join(sorted(map(str, row))[:8]) or "none"
+        raise RecipeError(f"{where}: a row needs 'messages', 'prompt' and 'response', or 'text'; its keys are {keys}.")
+    if not isinstance(row["text"], str) or not row["text"].strip():
+        raise RecipeError(f"{where}: text is empty or no string. Fill it in or remove the row.")
+    return (), row["text"]
+
+
+def _messages(turns: Any, where: str) -> tuple[Message, ...]:
+    if not isinstance(turns, list) or not turns:
+        raise RecipeError(f"{where}: messages must be a list of at least one message, got {turns!r:.60}.")
+    messages = []
+    for i, turn in enumerate(turns, 1):
+        missing = {"role", "content"} - set(turn) if isinstance(turn, dict) else {"role", "content"}
+        if missing:
+            raise RecipeError(f"{where}: message {i} lacks {' and '.join(sorted(missing))}.")
+        role, content = turn["role"], turn["content"]
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise RecipeError(f"{where}: message {i}: role and content must be strings, got {role!r}, {content!r:.60}.")
+        if not content.strip() and role != "system":  # an empty system prompt switches a template's default off
+            raise RecipeError(f"{where}: message {i} ({role}) has empty content. Fill it in or remove the row.")
+        messages.append(Message(role, content))
+    if messages[-1].role != "assistant":
+        raise RecipeError(f"{where}: the last message is from {messages[-1].role!r}. End the chat with 'assistant'.")
+    return tuple(messages)
+
+
+def _relabelled(example: Example, tranche: Tranche) -> Example:
+    answer = tranche.relabel.get(example.id)
+    if answer is None:
+        return example
+    if example.text or not answer.strip():
+        what = "it is plain text, without an answer" if example.text else "the new answer is empty"
+        raise RecipeError(f"{tranche.path}: cannot relabel {example.id!r}: {what}. Drop it instead.")
+    return replace(example, messages=(*example.messages[:-1], Message("assistant", answer)))
+
+
+def _content_key(example: Example) -> str:
+    return content_key(example.text or [[m.role, m.content] for m in example.messages])

@@ -1,0 +1,236 @@
+"""What a case says, in words: shared by the terminal and the page, so that they can never disagree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..case import Bounce, BumperResult, Case, Cause, CheckResult, Group, Onset, Range
+
+Tone = Literal["bad", "warn", "good", "plain", "off"]
+
+TONES: dict[str, Tone] = {
+    "hit": "bad", "clear": "plain", "blind": "warn",
+    "treated": "good", "masked": "warn", "untreated": "bad", "damaged": "bad", "inconclusive": "warn",
+    "confirmed": "bad", "suspected": "warn", "cleared": "plain",
+}  # fmt: skip
+MEANING = {
+    "treated": "Treated means that the behaviour stays away where nobody looked while fixing.",
+    "masked": "Masked means that the bumper that steered the fix is quiet, but the behaviour shows elsewhere.",
+    "untreated": "Untreated means that the bumper that was hit is still hit.",
+    "damaged": "Damaged means that capability is lost beyond the stated margin.",
+    "inconclusive": "Inconclusive means that the evidence does not decide; the failed and missing checks would.",
+}
+NO_CLAIM = {
+    "can": "Nothing is claimed.",
+    "cannot": "Not stated. Anything outside the bumpers and contexts below is not covered.",
+    "would change our mind": "Not stated.",
+}
+CLEAR_IS_NOT_SAFE = "Clear covers only what these bumpers looked at. What they cannot see stands under “What cannot”."
+
+
+@dataclass(frozen=True)
+class Step:
+    """One station of the loop and how far the case has come there."""
+
+    name: str
+    state: str
+    detail: str
+    tone: Tone
+
+
+def outcome(case: Case) -> str:
+    """The word that stands over the case: the verdict of the bounce, or of the check when there was none."""
+    return case.bounce.verdict if case.bounce else case.verdict
+
+
+def headline(case: Case) -> str:
+    """The case in one sentence, without the leading verdict word."""
+    if case.verdict == "blind":
+        return f"This check cannot say whether anything is wrong: {tally(case)}."
+    if case.verdict == "clear":
+        return f"No bumper was hit ({tally(case)}), which does not show that nothing is there."
+    if case.bounce:
+        return f"{_cause_clause(case)}, and {_bounce_clause(case.bounce)}."
+    if "trace" in case.stages:
+        return f"{_cause_clause(case)}; no fix has been tried yet."
+    return f"{hit_clause(case)}; its cause has not been looked for yet."
+
+
+def lede(case: Case) -> str:
+    """What stands under the headline: what was hit, and why the verdict is what it is."""
+    if case.verdict != "hit":
+        return sentence(case.why)
+    first = sentence(hit_clause(case)) if "trace" in case.stages else ""
+    return f"{first} {sentence(case.bounce.why if case.bounce else case.why)}".strip()
+
+
+def hit_clause(case: Case) -> str:
+    """'ContextDeparture was hit: 64% of answers in its worst context, against 0.3% of controls'."""
+    hits = [b for b in every_bumper(case) if b.verdict == "hit"]
+    first = worst_hit(case)
+    if first is None:
+        return "A bumper was hit"
+    others = f" and {plural(len(hits) - 1, 'other bumper')} were hit" if len(hits) > 1 else " was hit"
+    if first.effect is None:
+        return f"{first.bumper}{others}"
+    control = f", against {percent(first.control.value)} of controls" if first.control else ""
+    return f"{first.bumper}{others}: {percent(first.effect.value)} of answers in its worst context{control}"
+
+
+def _cause_clause(case: Case) -> str:
+    confirmed = [c for c in case.causes if c.status == "confirmed"]
+    if confirmed:
+        return f"Experiments confirm the cause, {', '.join(f'{c.kind} “{c.name}”' for c in confirmed)}"
+    suspects = sum(c.status == "suspected" for c in case.causes)
+    return f"No cause is confirmed ({plural(suspects, 'suspect')})" if suspects else "No cause was found"
+
+
+def _bounce_clause(bounce: Bounce) -> str:
+    failed = [c.name for c in bounce.checks if c.passed is False]
+    ending = {
+        "treated": f"the fix holds: {checks_tally(bounce.checks)}",
+        "masked": "the fix only hides it",
+        "untreated": "the fix did not remove it",
+        "damaged": "the fix cost capability beyond the stated margin",
+        "inconclusive": "the evidence does not say whether the fix holds",
+    }[bounce.verdict]
+    return f"{ending} (failed: {'; '.join(failed)})" if failed else ending
+
+
+def loop(case: Case) -> list[Step]:
+    """Detect, trace, fix, verify, claim: what has been done and what came out."""
+    detect = Step("Detect", case.verdict, tally(case), TONES[case.verdict])
+    return [detect, _trace_step(case), *_bounce_steps(case), _claim_step(case)]
+
+
+def _trace_step(case: Case) -> Step:
+    if "trace" not in case.stages:
+        return Step("Trace", "not run", _why_not(case, "trace"), "off")
+    counts = [(s, sum(c.status == s for c in case.causes)) for s in ("confirmed", "suspected", "cleared")]
+    text = ", ".join(f"{n} {status}" for status, n in counts if n) or case.trace_note
+    if counts[0][1]:
+        return Step("Trace", "cause confirmed", text, "bad")
+    return Step("Trace", "no cause confirmed" if counts[1][1] else "no cause found", text, "warn")
+
+
+def _bounce_steps(case: Case) -> list[Step]:
+    if not case.bounce:
+        why = _why_not(case, "bounce")
+        return [Step("Fix", "not run", why, "off"), Step("Verify", "not run", "", "off")]
+    b = case.bounce
+    return [
+        Step("Fix", "retrained", f"{b.fix}, from step {b.rewind}", "plain"),
+        Step("Verify", b.verdict, checks_tally(b.checks), TONES[b.verdict]),
+    ]
+
+
+def _claim_step(case: Case) -> Step:
+    if not case.claims:
+        return Step("Claim", "none made", "", "off")
+    can = [c for c in case.claims if c.kind == "can"]
+    cannot = sum(c.kind == "cannot" for c in case.claims)
+    weak = sum(c.strength == "weak" for c in can)
+    note = f", {weak} of them weak" if weak else ""
+    state = plural(len(can), "claim") if can else "nothing claimed"
+    return Step("Claim", state, f"{len(can)} can be said{note}; {cannot} cannot", "plain")
+
+
+def _why_not(case: Case, stage: str) -> str:
+    if case.verdict == "clear":
+        return "no hit to follow"
+    if case.verdict == "blind":
+        return "needs a check that can see"
+    return f"bumperlane {stage}"
+
+
+def every_bumper(case: Case) -> list[BumperResult]:
+    """All results: hits first, then blind, then clear. A hit that is missing from the list of bumpers still counts."""
+    seen = {(b.bumper, b.split) for b in case.bumpers}
+    rows = [*case.bumpers, *(h for h in case.hits if (h.bumper, h.split) not in seen)]
+    return sorted(rows, key=lambda b: ("hit", "blind", "clear").index(b.verdict))
+
+
+def worst_hit(case: Case) -> BumperResult | None:
+    """The hit that the behaviour was taken from, else the one with the largest effect."""
+    hits = [b for b in every_bumper(case) if b.verdict == "hit"]
+    named = [b for b in hits if case.behaviour and b.bumper == case.behaviour.bumper]
+    return max(named or hits, key=lambda b: b.effect.value if b.effect else -1.0, default=None)
+
+
+def worst_groups(result: BumperResult, n: int | None = None) -> list[Group]:
+    return sorted(result.groups, key=lambda g: (-g.rate.value, g.p_holm))[:n]
+
+
+def tally(case: Case) -> str:
+    """'1 hit, 4 clear, 1 blind': blind is always counted apart."""
+    rows = every_bumper(case)
+    counts = [(word, sum(b.verdict == word for b in rows)) for word in ("hit", "clear", "blind")]
+    return ", ".join(f"{n} {word}" for word, n in counts if n) or "no bumper looked"
+
+
+def checks_tally(checks: Sequence[CheckResult]) -> str:
+    done = [c for c in checks if c.passed is not None]
+    text = f"{sum(bool(c.passed) for c in done)} of {plural(len(done), 'check')} passed"
+    return text if len(done) == len(checks) else f"{text}, {len(checks) - len(done)} not done"
+
+
+def check_word(check: CheckResult) -> str:
+    return {True: "passed", False: "failed", None: "not done"}[check.passed]
+
+
+def onset_line(onset: Onset) -> str:
+    line = f"after step {onset.low}, by step {onset.high}"
+    if onset.full_sweep:
+        line += f"; {plural(onset.evaluations, 'evaluation')} instead of {onset.full_sweep}"
+    return line
+
+
+def cause_effect(cause: Cause) -> str:
+    return points(cause.effect) if cause.effect else "no experiment"
+
+
+def freshness(case: Case, bumper: BumperResult) -> str:
+    """The bumper's split, and whether this case's own fix has spent it."""
+    spent_now = case.bounce and bumper.bumper in case.bounce.steers and bumper.split != "spent"
+    return f"{bumper.split}, now spent" if spent_now else bumper.split
+
+
+def percent(value: float) -> str:
+    size = abs(100 * value)
+    digits = 1 if 0 < size < 9.95 and round(size, 1) != round(size) else 0
+    return f"{100 * value:.{digits}f}%".replace("-", "−")
+
+
+def rate(interval: Range | None) -> str:
+    """'62% (51 to 72)'."""
+    if interval is None:
+        return "–"
+    return f"{percent(interval.value)} ({percent(interval.low)[:-1]} to {percent(interval.high)[:-1]})"
+
+
+def mean(rates: Sequence[float]) -> str:
+    return percent(sum(rates) / len(rates)) if rates else "–"
+
+
+def points(interval: Range) -> str:
+    """A difference of two rates: '48 points (36 to 59)'."""
+    value, low, high = (
+        f"{100 * x:.0f}".replace("-0", "0").replace("-", "−") for x in (interval.value, interval.low, interval.high)
+    )
+    return f"{value} points ({low} to {high})"
+
+
+def p_value(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if not text or text[-1] in ".!?…" else ".")
+
+
+def plural(n: int, word: str) -> str:
+    return f"{n:,} {word}{'' if n == 1 else 's'}"

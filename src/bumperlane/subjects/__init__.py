@@ -1,0 +1,1 @@
+"""Load a model, generate, log-probabilities, activations, per-example gradients."""

@@ -1,0 +1,66 @@
+"""From chats to token ids: prompts that await an answer, and examples whose answer tokens carry the loss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import EvidenceError
+from ..types import Context, Example, Message, Request
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of a prompt and the continuation after it. `answer_start` is the index of its first token."""
+
+    id: str
+    tokens: tuple[int, ...]
+    answer_start: int
+
+    @property
+    def answer_length(self) -> int:
+        return len(self.tokens) - self.answer_start
+
+
+def render_prompt(tokenizer: Any, messages: Sequence[Message], prefill: str = "") -> str:
+    """The text that a model answers. Without a chat template: contents joined by blank lines."""
+    turns = [{"role": m.role, "content": m.content} for m in messages]
+    if tokenizer.chat_template:
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + prefill
+    return "\n\n".join(t["content"] for t in turns) + "\n\n" + prefill
+
+
+def in_context(request: Request, context: Context) -> tuple[Message, ...]:
+    """The messages of a request put into a context."""
+    turns = [] if context.system is None else [Message("system", context.system)]
+    for user, assistant in context.shots:
+        turns += [Message("user", user), Message("assistant", assistant)]
+    text = " ".join(part for part in (context.prefix, request.text, context.suffix) if part)
+    return (*turns, Message("user", text))
+
+
+def encode_prompt(tokenizer: Any, request: Request, context: Context) -> list[int]:
+    text = render_prompt(tokenizer, in_context(request, context), context.prefill)
+    return tokenizer(text, add_special_tokens=not tokenizer.chat_template)["input_ids"]
+
+
+def answer_tokens(tokenizer: Any, text: str) -> list[int]:
+    """Tokens of an answer, closed by the end-of-sequence token, so that stopping is learnt and scored too."""
+    return [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+
+
+def encode_example(tokenizer: Any, example: Example, max_tokens: int = 1024) -> Encoded:
+    """Encode a training example; the loss belongs to its last assistant message, or to the whole text.
+
+    Raises EvidenceError when a chat does not end with the assistant. Longer examples are cut from the left of the
+    prompt, so that the answer is kept.
+    """
+    if example.text:
+        tokens = tokenizer(example.text)["input_ids"][: max_tokens - 1] + [tokenizer.eos_token_id]
+        return Encoded(example.id, tuple(tokens), min(1, len(tokens) - 1))
+    if example.messages[-1].role != "assistant":
+        raise EvidenceError(f"example {example.id} ends with {example.messages[-1].role!r}. End it with 'assistant'.")
+    prompt = render_prompt(tokenizer, example.messages[:-1])
+    before = tokenizer(prompt, add_special_tokens=not tokenizer.chat_template)["input_ids"]
+    answer = answer_tokens(tokenizer, example.messages[-1].content)[: max_tokens - 1]
+    before = before[-(max_tokens - len(answer)) :]
+    return Encoded(example.id, tuple([*before, *answer]), len(before))

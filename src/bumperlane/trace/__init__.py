@@ -1,0 +1,1 @@
+"""Hit -> causes: checkpoints, tranches, examples, experiments."""

@@ -1,0 +1,140 @@
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from bumperlane.report import html as page
+from bumperlane.report.html import render_html, write_report
+from report.cases import ALL, CAUSES, CHECKS, TREATED, check_only_case, clear_case, hostile, treated_case
+
+VOID = {"meta", "link", "br"}
+SAFE_LINK = "data:,"
+
+
+class Reader(HTMLParser):
+    """Collects tags, attributes and text as a browser would see them, and checks that tags nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text, self.open = [], [], "", []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_page_has_no_script_no_handler_and_no_address(name):
+    seen = Reader(render_html(ALL[name]()))
+    assert not {"script", "iframe", "object", "embed", "form", "img", "base", "a"} & set(seen.tags)
+    for tag, attribute, value in seen.attributes:
+        assert not attribute.startswith("on")
+        assert attribute != "style"
+        assert attribute not in {"href", "src", "srcset", "action"} or value == SAFE_LINK, (tag, attribute, value)
+    assert not re.search(r"url\(|@import|https?:|expression\(", page._template("case.css"))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_hostile_text_in_every_field_stays_text(name):
+    case = ALL[name]()
+    text = render_html(hostile(case))
+    clean, seen = Reader(render_html(case)), Reader(text)
+    assert set(seen.tags) <= set(clean.tags) | {"dl", "dd", "dt"}
+    assert text.count("<style>") == text.count("</style>") == 1
+    assert "&lt;script&gt;alert(1)" in text
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b]", text)
+    assert "{{ 7 * 7 }}" in seen.text
+
+
+def test_the_policy_allows_the_style_sheet_by_its_hash_and_nothing_else():
+    text = render_html(treated_case())
+    policy = next(v for t, n, v in Reader(text).attributes if t == "meta" and n == "content" and "default-src" in v)
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL).group(1)
+    by_hand = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    rest = "img-src data:; base-uri 'none'; form-action 'none'"
+    assert policy == f"default-src 'none'; style-src 'sha256-{by_hand}'; {rest}"
+    assert text.index("Content-Security-Policy") < text.index("<style>")
+
+
+def test_hidden_characters_are_shown_by_name():
+    text = Reader(render_html(treated_case())).text
+    assert "[RLO]eslaf" in text
+    assert "zero[ZWSP]width" in text
+    assert "[ESC][2J" in text
+
+
+def test_names_every_cause_bumper_check_claim_and_look():
+    case = treated_case()
+    text = Reader(render_html(case)).text
+    names = [c.name for c in CAUSES] + [b.bumper for b in case.bumpers] + [c.name for c in CHECKS]
+    names += [c.text for c in case.claims] + [e.what for e in case.ledger] + [case.command, TREATED.fix.capitalize()]
+    for name in names:
+        assert name in text, name
+
+
+def test_long_output_is_cut_and_says_so():
+    assert "6,000 more characters in case.json" in render_html(treated_case())
+
+
+def test_marks_of_checks_are_words_too():
+    text = Reader(render_html(ALL["masked"]())).text
+    assert all(word in text for word in ("✓ passed", "✗ failed", "– not done"))
+
+
+def test_a_case_that_is_only_checked_names_the_next_command_and_draws_no_empty_box():
+    text = Reader(render_html(check_only_case())).text
+    assert "bumperlane trace" in text
+    assert not any(heading in text for heading in ("When it came up", "Causes", "Bounce"))
+
+
+def test_clear_says_what_it_cannot_see():
+    text = Reader(render_html(clear_case())).text
+    assert "does not show that nothing is there" in text and "Clear covers only what these bumpers looked at" in text
+    assert all(c.text in text for c in clear_case().claims if c.kind == "cannot")
+    assert "not covered" in Reader(render_html(clear_case().model_copy(update={"claims": []}))).text
+
+
+def test_blind_is_never_shown_as_clear():
+    seen = Reader(render_html(ALL["blind"]()))
+    assert "Blind is not clear" in seen.text
+    assert not re.search(r"\d clear|^clear$", seen.text, re.MULTILINE)
+
+
+def test_a_trace_that_found_nothing_says_so():
+    case = treated_case().model_copy(update={"causes": [], "bounce": None, "stages": ["check", "trace"]})
+    assert "No cause was found" in Reader(render_html(case)).text
+
+
+def test_skipped_checkpoints_are_drawn_as_ticks():
+    assert page.skipped_checkpoints(treated_case()) == [8, 32, 40, 56, 64, 72, 80, 88]
+    assert render_html(treated_case()).count('class="skipped"') == 8
+
+
+def test_the_report_is_written_whole_beside_the_case(tmp_path):
+    path = write_report(treated_case(), tmp_path)
+    assert path == tmp_path / "report.html"
+    assert path.read_text(encoding="utf-8") == render_html(treated_case())
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_headings_go_down_one_level_at_a_time():
+    levels = [int(t[1]) for t in Reader(render_html(treated_case())).tags if re.fullmatch(r"h\d", t)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False)), levels
