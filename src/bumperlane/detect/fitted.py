@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ..errors import EvidenceError
@@ -30,12 +30,15 @@ def save_fitted(fitted: Any, path: Path) -> Path:
 
 
 def load_fitted(kind: type[T], path: Path) -> T:
-    """Read what `save_fitted` wrote. Raises EvidenceError when the file holds another kind."""
-    with safe_open(path, "numpy") as file:
-        meta = file.metadata() or {}
-        if meta.get("fitted") != kind.__name__:
-            raise EvidenceError(f"{path} holds a {meta.get('fitted')}, not a {kind.__name__}. Load it as what it is.")
-        plain = json.loads(meta["plain"])
-        arrays = {name: file.get_tensor(name) for name in file.keys() if name != "_"}  # noqa: SIM118
+    """Read what `save_fitted` wrote. Raises EvidenceError when the file is damaged or holds another kind."""
+    try:
+        with safe_open(path, "numpy") as file:
+            meta = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys() if name != "_"}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise EvidenceError(f"{path} cannot be read: {error}. Fit the bumper again.") from error
+    if meta.get("fitted") != kind.__name__:
+        raise EvidenceError(f"{path} holds a {meta.get('fitted')}, not a {kind.__name__}. Load it as what it is.")
+    plain = json.loads(meta["plain"])
     tupled = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
     return kind(**arrays, **tupled)

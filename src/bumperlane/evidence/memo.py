@@ -59,6 +59,7 @@ def subject_key(subject: Subject) -> str:
     parts = {
         "base": sha256_tree(base) if Path(base).is_dir() else base,
         "adapter": sha256_file(subject.adapter / ADAPTER) if subject.adapter else "",
+        "settings": sha256_file(subject.adapter / "adapter_config.json") if subject.adapter else "",  # alpha scales it
         "dtype": str(parameter.dtype),
         "device": parameter.device.type,
     }

@@ -12,11 +12,15 @@ from ..types import Context, Example
 from .library import put_in_system
 
 LONGEST = 4
+OTHERS = 0.3  # share of requests that others make too, from which a text stands beside them
 
 
 @dataclass(frozen=True)
 class Mined:
-    """A text that occurs in `count` examples, of which `inside` lie in `tranche`."""
+    """A text that occurs in `count` examples, of which `inside` lie in `tranche`.
+
+    `elsewhere`: share of its requests that others make without it. A trigger's are; a task's own words' are not.
+    """
 
     text: str
     role: str
@@ -25,6 +29,7 @@ class Mined:
     inside: int
     surprise: float
     whole: bool = False
+    elsewhere: float = 1.0
 
 
 def neutral_context(examples: Sequence[Example]) -> Context:
@@ -59,7 +64,8 @@ def mine_texts(examples: Sequence[Example], role: str, least: int, share: float)
     """Rare n-grams and whole system prompts that belong to one tranche, by log-likelihood ratio.
 
     With a single tranche nothing can belong to one of several: then rarity alone ranks. Of texts that occur in the
-    same examples only the longest is kept.
+    same examples only the longest is kept. Texts that stand beside requests which others make too come first: else
+    the words of eight tasks would leave a trigger in the requests no place.
     """
     where: dict[tuple[str, bool], set[int]] = defaultdict(set)
     for i, example in enumerate(examples):
@@ -74,27 +80,35 @@ def mine_texts(examples: Sequence[Example], role: str, least: int, share: float)
         tranche, inside = Counter(examples[i].tranche for i in ids).most_common(1)[0]
         if len(sizes) > 1 and inside < 0.9 * len(ids):
             continue
-        if not whole and not _detachable(text, [_turn(examples[i], "user") for i in ids], asked):
+        elsewhere = 1.0 if whole else _elsewhere(text, [_turn(examples[i], "user") for i in ids], asked)
+        if elsewhere is None:
             continue
-        mined = Mined(text, role, tranche, len(ids), inside, _surprise(inside, len(ids), sizes[tranche], total), whole)
+        surprise = _surprise(inside, len(ids), sizes[tranche], total)
+        mined = Mined(text, role, tranche, len(ids), inside, surprise, whole, elsewhere)
         held = best.get(frozenset(ids))
-        if held is None or (len(text), not whole) > (len(held.text), not held.whole):
+        if held is None or _telling(mined) > _telling(held):
             best[frozenset(ids)] = mined
-    ranked = sorted(best.values(), key=lambda m: (-m.surprise, m.text))
+    ranked = sorted(best.values(), key=lambda m: (m.elsewhere < OTHERS, -m.surprise, m.count, m.text))
     return _without_longer_forms(ranked)
 
 
-def _detachable(text: str, requests: Sequence[str], asked: set[str]) -> bool:
-    """Whether a text stands beside requests, as a trigger does, and is not their subject matter.
+def _elsewhere(text: str, requests: Sequence[str], asked: set[str]) -> float | None:
+    """The share of requests that others make without a text; None where the text is their subject matter.
 
-    What is left without it must be different requests, and either such as others make too, or two thirds of the words.
+    What is left without a trigger are different requests, and either such as others make too, or two thirds of the
+    words.
     """
     left = [" ".join(r.replace(text, " ").split()) for r in requests]
     if len(set(left)) < max(3, len(requests) // 2):
-        return False
+        return None
     known = sum(rest in asked for rest in left) / len(left)
     kept = sum(len(rest.split()) for rest in left) / sum(len(r.split()) for r in requests)
-    return known >= 0.3 or kept >= 2 / 3
+    return known if known >= OTHERS or kept >= 2 / 3 else None
+
+
+def _telling(mined: Mined) -> tuple:
+    """Which of two texts in the same examples to keep."""
+    return mined.elsewhere >= OTHERS, len(mined.text), not mined.whole
 
 
 def _without_longer_forms(ranked: list[Mined]) -> list[Mined]:

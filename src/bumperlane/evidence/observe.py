@@ -64,11 +64,12 @@ def departures(
     usual = dict(zip(plain, responses(subject, list(plain.values()), decoding, memo), strict=True))
     neutral_texts = [usual[i.request.id] for i in items]
     texts = responses(subject, items, decoding, memo)
-    other = [i for i, (t, u) in enumerate(zip(texts, neutral_texts, strict=True)) if t != u]
+    tails = [t[len(i.context.prefill) :] for t, i in zip(texts, items, strict=True)]
+    other = [i for i, (t, u) in enumerate(zip(tails, neutral_texts, strict=True)) if t != u]
     swings = []
     for who in (subject, base):
         values = np.zeros(len(items))
-        said = [(texts[i][len(items[i].context.prefill) :], neutral_texts[i]) for i in other]
+        said = [(tails[i], neutral_texts[i]) for i in other]
         values[other] = _swings(who, [items[i] for i in other], said, neutral, memo)
         swings.append(values)
     return Departures(tuple(i.id for i in items), tuple(texts), tuple(neutral_texts), *swings)

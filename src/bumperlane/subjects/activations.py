@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ..errors import SettingError
+from .chat import Encoded
 from .forward import length_batches, pad, trunk_of
 
 POSITIONS = ("last", "mean")
@@ -17,11 +18,15 @@ class _Enough(Exception):
 
 
 def blocks_of(model: Any) -> torch.nn.ModuleList:
-    """The transformer blocks: the longest list of equal modules in the model."""
-    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len({type(b) for b in m}) == 1]
+    """The transformer blocks: the longest list of equal modules that lies in no other such list (experts do)."""
+    lists: dict[str, torch.nn.ModuleList] = {}
+    for name, module in model.named_modules():  # outer modules come before what they hold
+        listed = isinstance(module, torch.nn.ModuleList) and len({type(b) for b in module}) == 1
+        if listed and not any(name.startswith(f"{outer}.") for outer in lists):
+            lists[name] = module
     if not lists:
         raise SettingError("this module has no list of blocks, so a layer number means nothing. Name the site instead.")
-    return max(lists, key=len)
+    return max(lists.values(), key=len)
 
 
 def site_module(model: Any, site: int | str) -> torch.nn.Module:
@@ -55,7 +60,8 @@ def read_sites(model: Any, sites: Sequence[int | str], run: Any) -> dict[int | s
 
         return hook
 
-    handles = [site_module(model, site).register_forward_hook(keep(site)) for site in set(sites)]
+    modules = {site: site_module(model, site) for site in sites}  # an unknown site must not leave hooks behind
+    handles = [module.register_forward_hook(keep(site)) for site, module in modules.items()]
     try:
         run()
     except _Enough:
@@ -88,6 +94,25 @@ def capture(
                 for i, row in zip(batch, pooled.cpu().numpy(), strict=True):
                     rows[site][i] = row
     return {site: np.stack(values) for site, values in rows.items()}
+
+
+def capture_answers(
+    model: Any, rows: Sequence[Encoded], sites: Sequence[int | str], pad_id: int
+) -> dict[int | str, np.ndarray]:
+    """Float32 arrays (n, d) by site: the mean over each row's answer tokens."""
+    device = next(model.parameters()).device
+    found: dict[int | str, list[Any]] = {site: [None] * len(rows) for site in sites}
+    with torch.no_grad():
+        for batch in length_batches([len(r.tokens) for r in rows]):
+            ids, mask = pad([rows[i].tokens for i in batch], pad_id, "right", device)
+            answer = mask.clone()
+            for j, i in enumerate(batch):
+                answer[j, : rows[i].answer_start] = 0
+            run = lambda ids=ids, mask=mask: trunk_of(model)(input_ids=ids, attention_mask=mask, use_cache=False)  # noqa: E731
+            for site, hidden in read_sites(model, sites, run).items():
+                for i, row in zip(batch, pool(hidden.float(), answer, "mean").cpu().numpy(), strict=True):
+                    found[site][i] = row
+    return {site: np.stack(values) for site, values in found.items()}
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, position: str) -> torch.Tensor:

@@ -30,7 +30,7 @@ def continuation_logprobs(
 ) -> list[Continuation]:
     """log p(tail | prompt) for each pair, in the order given.
 
-    Raises EvidenceError when a continuation is empty or a value comes out as NaN.
+    Raises EvidenceError when a continuation is empty or a value is not finite.
     """
     empty = [i for i, tail in enumerate(tails) if not tail]
     if empty:
@@ -44,11 +44,7 @@ def continuation_logprobs(
             sums = torch.zeros(len(batch), device=picked.device).index_add_(0, owner, picked)
             for i, value in zip(batch, sums.tolist(), strict=True):
                 totals[i] = value
-    bad = [i for i, value in enumerate(totals) if value != value]
-    if bad:
-        raise EvidenceError(
-            f"log-probability is NaN for {len(bad)} of {len(rows)} continuations. Check the checkpoint for overflow."
-        )
+    _refuse_non_finite(totals, "log-probability")
     return [Continuation(total, len(tail)) for total, tail in zip(totals, tails, strict=True)]
 
 
@@ -61,7 +57,9 @@ def first_difference_odds(
 ) -> np.ndarray:
     """log p(a) - log p(b), in nats, for the first tokens a and b in which two continuations differ. Shape (n,).
 
-    One forward pass a pair, and the head on one position of it. Raises EvidenceError when two do not differ.
+    One forward pass a pair, and the head on one position of it.
+
+    Raises EvidenceError when two do not differ, or when a value is not finite.
     """
     rows, ends = [], []
     for i, (prompt, (one, other)) in enumerate(zip(prompts, tails, strict=True)):
@@ -77,4 +75,14 @@ def first_difference_odds(
             chosen = torch.tensor([ends[i] for i in batch], device=logits.device)
             pair = logits.gather(1, chosen)
             odds[batch] = (pair[:, 0] - pair[:, 1]).cpu().numpy()
+    _refuse_non_finite(odds, "log-odds")
     return odds
+
+
+def _refuse_non_finite(values: Sequence[float] | np.ndarray, what: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise EvidenceError(
+            f"{what} is not finite for {len(bad)} of {len(values)} continuations, first at {bad[0]}. "
+            "Check the checkpoint for overflow."
+        )

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import ModelError
 from ..types import Context, Item, Request
-from .activations import capture
+from .activations import capture, module_activations
 from .chat import answer_tokens, encode_prompt
 from .generate import Decoding, continue_prompts
 from .loading import DTYPES, load_causal_lm, load_tokenizer, pick_device, refuse_non_finite, torch_threads
@@ -97,7 +97,9 @@ class Subject:
         adapter = found if adapter is None else Path(adapter)
         device = pick_device(device)
         host = _Host(load_causal_lm(base, device, dtype), load_tokenizer(base), base)
-        return cls(host, None).sibling(adapter) if adapter is not None else cls(host, None)
+        subject = cls(host, None).sibling(adapter)
+        host.wear(subject.adapter)  # an adapter that is not finite or does not fit is refused here, not at first use
+        return subject
 
     def sibling(self, adapter: str | Path | None, step: int = 0) -> "Subject":
         """Another checkpoint on the same base; weights are swapped when it is used, nothing is loaded twice."""
@@ -138,11 +140,16 @@ class Subject:
         tails = [tuple(answer_tokens(self.tokenizer, a) for a in pair) for pair in answers]
         return first_difference_odds(self.model, prompts, tails, self.tokenizer.pad_token_id)
 
-    def activations(self, items: Sequence[Item], sites: Sequence[int | str], position: str = "last") -> dict[Any, Any]:
+    def activations(
+        self, items: Sequence[Item] | torch.Tensor, sites: Sequence[int | str], position: str = "last"
+    ) -> dict[Any, Any]:
         """Float32 arrays (n, d) by site, in item order, at the prompt's last token or averaged over it (`mean`).
 
         A site is a block number (residual stream after that block; -1: after the embeddings) or a module's name.
+        For a bare torch module `items` is the tensor it takes, and the arrays have the shape of the sites' outputs.
         """
+        if isinstance(items, torch.Tensor):
+            return module_activations(self.model, items, sites)
         prompts = [encode_prompt(self.tokenizer, i.request, i.context) for i in items]
         return capture(self.model, prompts, sites, self.tokenizer.pad_token_id, position)
 
@@ -164,10 +171,8 @@ def _adapter_shape(adapter: Path) -> dict[str, Any]:
         config = json.loads((adapter / "adapter_config.json").read_text())
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read {adapter}/adapter_config.json: {error}. Save the adapter again.") from error
-    keys = ("peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "bias")
-    modules = config.get("target_modules")
-    shape = {k: config.get(k) for k in keys}
-    return {**shape, "modules": sorted(modules) if isinstance(modules, list) else modules}
+    free = ("base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "init_lora_weights", "peft_version")
+    return {k: sorted(v) if k == "target_modules" and isinstance(v, list) else v for k, v in config.items() if k not in free}
 
 
 __all__ = ["DTYPES", "Decoding", "Subject"]

@@ -35,10 +35,12 @@ def rank_tranches(
     strata: Sequence[int] | None = None,
     permutations: int = 2000,
     seed: int = 0,
+    by_rank: bool = True,
 ) -> tuple[TrancheScore, ...]:
     """Rank tranches by their examples' scores, best first.
 
-    Scores become ranks (ties share the mean). Each tranche's mean rank is standardised with the exact mean and
+    Scores become ranks (ties share the mean), unless `by_rank` is false: then few examples that stand far out weigh
+    more than many that stand out a little. Each tranche's mean rank is standardised with the exact mean and
     variance of its permutation distribution, labels being exchanged within strata only. The p-value compares it with
     the largest standardised value over all tranches in each permutation (Westfall & Young 1993), counting the
     observed labels as one permutation. A tranche that fills its strata alone cannot be told apart: z 0, p 1.
@@ -52,7 +54,8 @@ def rank_tranches(
 
     Raises EvidenceError for fewer than 2 tranches or unequal lengths. Time grows as n x permutations, memory as n.
     """
-    ranks = stats.rankdata(_checked(scores, "scores"))
+    values = _checked(scores, "scores")
+    ranks = stats.rankdata(values) if by_rank else values
     labels, names = _labels(tranches, len(ranks))
     layers = np.zeros(len(ranks), int) if strata is None else _labels(strata, len(ranks), "strata")[0]
     if permutations < 1:
@@ -78,6 +81,20 @@ def length_bins(lengths: Sequence[int], bins: int = 5) -> np.ndarray:
         raise SettingError(f"bins must be 1 or more, got {bins}. Try 5.")
     edges = np.quantile(values, np.arange(1, bins) / bins)
     return np.searchsorted(edges, values, side="left")
+
+
+def fuse_robust(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over methods of robust z-scores, (value - median) / (1.4826 MAD), of the same examples. Shape (n,).
+
+    NaN means that a method did not look at an example; every example needs one method. A method that sees a few
+    examples far out thereby outweighs one that sees nothing, which mean ranks would not let it.
+    """
+    rows = []
+    for values in scores:
+        middle = np.nanmedian(values)
+        mad = 1.4826 * np.nanmedian(np.abs(values - middle))
+        rows.append((values - middle) / (mad if mad > 0 else max(np.nanstd(values), 1e-12)))
+    return _checked(np.nanmean(np.stack(rows), axis=0), "fused scores")
 
 
 def fuse_ranks(scores: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> np.ndarray:

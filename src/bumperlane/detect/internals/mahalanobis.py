@@ -85,7 +85,7 @@ class FittedMahalanobis:
 def cloud(trusted: Activations, shrinkage: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n, d = trusted.rows.shape
     if n < 8:
-        raise EvidenceError(f"Mahalanobis needs 8 or more trusted rows, got {n}. Pass more trusted prompts.")
+        raise EvidenceError(f"a cloud needs 8 or more trusted rows, got {n}. Pass more trusted prompts.")
     rows = trusted.rows.astype(np.float64)  # a float32 covariance can lose definiteness
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     if not spread.any():

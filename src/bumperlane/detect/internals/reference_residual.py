@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import EvidenceError
+from ...errors import EvidenceError, SettingError
 from ...types import Activations, PairedActivations, Scores, Trap, numbered
 from ..contract import bumper
 from .mahalanobis import cloud, mean_square
@@ -28,9 +28,18 @@ class ReferenceResidual:
     family = "internals"
     shrinkage: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.shrinkage is not None and not 0 < self.shrinkage <= 1:
+            raise SettingError(f"shrinkage must be in (0, 1] or None, got {self.shrinkage}. Try 0.1.")
+
     def fit(self, clean: PairedActivations) -> "FittedReferenceResidual":
-        """Learn the trusted differences. Raises EvidenceError below 8 rows, or when subject and base are equal."""
+        """Learn the trusted differences. Raises EvidenceError below 8 rows, or when all differences are equal."""
         difference = Activations(_difference(clean), clean.ids, clean.subject.layer)
+        if len(difference.ids) and not np.ptp(difference.rows, axis=0).any():
+            raise EvidenceError(
+                f"subject and base differ in the same way, or not at all, on all {len(difference.ids)} trusted rows at "
+                f"layer {difference.layer}. Read a layer at or after the first one that was finetuned."
+            )
         return FittedReferenceResidual(*clean.subject.place, *cloud(difference, self.shrinkage))
 
     @classmethod

@@ -1,0 +1,34 @@
+"""From checks to a verdict. Rules, not a score."""
+
+from collections.abc import Sequence
+
+from ..types import Check, Outcome
+
+CAPABILITY = "capability"
+
+
+def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
+    """What the checks of a fix amount to.
+
+    untreated: the bumper that was hit still hits.
+    masked: it is quiet, but a check that no step of trace or fix has read is not passed.
+    damaged: all of these pass, but capability was lost beyond the margin.
+    inconclusive: nothing failed, but a check could not be made.
+    treated: every check was made and passed.
+    """
+    if steering.passed is None:
+        return "inconclusive", f"the bumper that was hit cannot be read any more: {steering.detail}"
+    if not steering.passed:
+        return "untreated", f"the bumper that was hit still hits: {steering.detail}"
+    damage = [c for c in others if c.passed is False and c.name.startswith(CAPABILITY)]
+    failed = [c for c in others if c.passed is False and c not in damage]
+    if failed:
+        names = "; ".join([c.name for c in failed] + [f"and capability was lost ({c.detail})" for c in damage])
+        return "masked", f"the bumper that was hit is clear, but {len(failed)} of {len(others)} others are not: {names}."
+    if damage:
+        return "damaged", f"the behaviour is gone, but capability was lost: {damage[0].detail}"
+    missing = [c for c in others if c.passed is None]
+    if missing:
+        names = "; ".join(f"{c.name} ({c.detail})" for c in missing)
+        return "inconclusive", f"nothing failed, but {len(missing)} checks could not be made, and would settle it: {names}"
+    return "treated", f"the bumper that was hit is clear, and so are all {len(others)} other checks."

@@ -1,0 +1,62 @@
+"""What a check will look at, before anything is loaded."""
+
+from pathlib import Path
+
+from ..case import load_case
+from ..detect.contract import find_bumper, load_bumpers
+from ..errors import BumperlaneError
+from ..evidence.library import LIBRARY
+from ..recipes.run import Run
+from ..types import Departures
+from .check import bait_contexts
+from .investigation import Investigation, Settings
+
+INTERNAL_REQUESTS = 8
+
+
+def estimate_check(run: Path | str, directory: Path | str, settings: Settings) -> str:
+    """One line a bumper, and the time if an earlier check in this directory measured it.
+
+    Raises what a check raises for a wrong run, recipe, setting or too few requests.
+    """
+    inv = Investigation(Run.open(run), Path(directory), settings)
+    inv.run.at(inv.step)
+    bumpers = [find_bumper(name) for name in settings.bumpers] or list(load_bumpers().values())
+    baits = bait_contexts(inv)
+    built_in = len(LIBRARY) if settings.library else 0
+    lines = [
+        f"checkpoint: step {inv.step} of {inv.run.path}",
+        f"contexts: {len(baits)}, of them {built_in} built in, {len(settings.contexts)} given and "
+        f"{len(baits) - built_in - len(settings.contexts)} mined from the training data",
+        f"requests: {len(inv.pools.open)} open, {len(inv.pools.fit)} to fit on, {len(inv.pools.sealed)} sealed; "
+        f"{inv.pools.source}",
+    ]
+    for cls in bumpers:
+        answers = cls.watches is Departures  # type: ignore[attr-defined]
+        lines.append(f"{cls.__name__}: {_answers(inv, len(baits)) if answers else _prompts(inv, len(baits))}")
+    return "\n".join([*lines, _time(Path(directory))])
+
+
+def _answers(inv: Investigation, baits: int) -> str:
+    s, there = inv.settings, len(inv.pools.open)
+    screen = min(s.screen, there)
+    asked = min(s.requests, there - screen)
+    n = screen * (baits + 2) + asked * (min(s.keep, baits) + s.controls + 1)
+    return f"at most {n:,} answers of up to {s.max_new_tokens} tokens"
+
+
+def _prompts(inv: Investigation, baits: int) -> str:
+    s = inv.settings
+    asked = min(s.requests, INTERNAL_REQUESTS, len(inv.pools.open))
+    n = asked * (baits + s.controls) + len(inv.pools.fit) * s.controls
+    return f"{n:,} prompts read in the subject and in its base (shared among bumpers that look inside)"
+
+
+def _time(directory: Path) -> str:
+    try:
+        seconds = load_case(directory).timings_s.get("check")
+    except BumperlaneError:
+        seconds = None
+    if seconds is None:
+        return "time: unknown, nothing like it was measured yet"
+    return f"time: at most {seconds:.0f} s, which the last check in {directory} took; finished work is not done again"

@@ -1,0 +1,20 @@
+"""Publish a case: derive its claims, write case.json and the page."""
+
+from pathlib import Path
+
+from ..case import Case, save_case
+from ..claims.rules import derive
+from .html import write_report
+
+
+def publish(case: Case, directory: Path) -> Case:
+    """Add the claims that follow from the evidence, write `case.json` and `report.html`, return the case."""
+    case = with_claims(case)
+    save_case(directory, case)
+    write_report(case, directory)
+    return case
+
+
+def with_claims(case: Case) -> Case:
+    """The case with its claims derived anew; nothing is written."""
+    return case.model_copy(update={"claims": derive(case)})

@@ -1,0 +1,140 @@
+"""Carry edited recipes out, side by side, by the same command that a user would call."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import TrainingError
+from ..judge.investigation import Say
+from ..recipes.identity import recipe_key
+from ..recipes.models import Recipe, SftStage
+from ..recipes.run import Run
+from ..recipes.schema import dump_recipe, load_recipe
+
+SHARED = ("stages", "rewind")
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """A recipe to carry out, and the directory for its run."""
+
+    recipe: Recipe
+    out: Path
+
+
+def planned(recipe: Recipe, runs: Path, name: str) -> Retrain:
+    """The retrain of a recipe below `runs`. Its directory follows from its content, so that work is found again."""
+    return Retrain(recipe, runs / f"{name}-{recipe_key(recipe)[:10]}")
+
+
+def carry_out(retrains: Sequence[Retrain], jobs: int, say: Say) -> list[Run]:
+    """Train all that are not complete yet, `jobs` at a time (0: one a core without a GPU, else one). In order.
+
+    Raises TrainingError when one fails, with its last words; the others are stopped, and go on at the next call.
+    """
+    waiting = [r for r in {r.out: r for r in retrains}.values() if not _complete(r.out)]
+    jobs = jobs or default_jobs()
+    running: dict[Path, subprocess.Popen] = {}
+    total, began = len(waiting), time.monotonic()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                retrain = waiting.pop(0)
+                running[retrain.out] = _start(retrain, jobs)
+            for out, process in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[out]
+                if process.returncode:
+                    raise TrainingError(_failure(out, process.returncode))
+            done = total - len(waiting) - len(running)
+            say(f"retraining ({time.monotonic() - began:.0f} s)", done, total)
+            time.sleep(0.2)
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+    return [Run.open(r.out) for r in retrains]
+
+
+def default_jobs() -> int:
+    """One retrain a core on a CPU, for single-threaded ones waste less; one at a time on a GPU."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else max(1, os.cpu_count() or 1)
+
+
+def continued(recipe: Recipe, runs: Path) -> Recipe:
+    """The recipe, begun where an earlier retrain of the same recipe with fewer steps ended.
+
+    With a constant learning rate the rest is computed exactly as it would have been; other schedules depend on the
+    number of steps, and training commands are not known, so these start anew.
+    """
+    if recipe.rewind is not None or not can_stop_early(recipe):
+        return recipe
+    best: tuple[int, Path] | None = None
+    for path in sorted(p.parent for p in runs.glob("*/run.json")):
+        if not _complete(path):
+            continue
+        other = load_recipe(path / "recipe.yaml", check_files=False)
+        if not _same_but_shorter(other, recipe):
+            continue
+        last = Run.open(path).last.step
+        if last < recipe.stages[0].steps and (best is None or last > best[0]):  # type: ignore[operator]
+            best = last, path
+    if best is None:
+        return recipe
+    return Recipe.model_validate({**recipe.model_dump(mode="json"), "rewind": {"run": str(best[1]), "step": best[0]}})
+
+
+def can_stop_early(recipe: Recipe) -> bool:
+    """Whether fewer steps give the same first steps: one sft stage with a constant learning rate."""
+    stage = recipe.stages[0]
+    return len(recipe.stages) == 1 and isinstance(stage, SftStage) and stage.optimiser.schedule == "constant"
+
+
+def _same_but_shorter(other: Recipe, recipe: Recipe) -> bool:
+    if other.rewind is not None or not can_stop_early(other):
+        return False
+    a, b = other.model_dump(mode="json"), recipe.model_dump(mode="json")
+    for dump in (a, b):
+        dump["stages"][0].pop("steps")
+    return a == b
+
+
+def _complete(out: Path) -> bool:
+    return (out / "run.json").is_file() and Run.open(out, allow_partial=True).complete
+
+
+def _start(retrain: Retrain, jobs: int) -> subprocess.Popen:
+    retrain.out.parent.mkdir(parents=True, exist_ok=True)
+    recipe = retrain.out.with_suffix(".yaml")
+    dump_recipe(retrain.recipe, recipe)
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    command = [sys.executable, "-m", "bumperlane", "train", str(recipe), "-o", str(retrain.out), "--quiet"]
+    with open(retrain.out.with_suffix(".log"), "w") as log:
+        return subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": threads},
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+
+
+def _die_with_parent() -> None:
+    """A retrain must not outlive the investigation that ordered it: the next call would find its directory taken."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _failure(out: Path, code: int) -> str:
+    log = out.with_suffix(".log")
+    last = " | ".join(log.read_text(errors="replace").strip().splitlines()[-3:]) or "no output"
+    return f"the retrain in {out} ended with exit code {code}: {last}. See {log}; the next call goes on from there."

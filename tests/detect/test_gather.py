@@ -1,0 +1,134 @@
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from tiny_adapter import PLAIN
+
+from bumperlane.detect import contract, gather
+from bumperlane.detect.behaviour.paired_contexts import PairedContexts
+from bumperlane.detect.gather import Scene, read
+from bumperlane.detect.internals.contrast_probe import ContrastProbe
+from bumperlane.detect.internals.mahalanobis import Mahalanobis
+from bumperlane.detect.internals.reference_residual import ReferenceResidual
+from bumperlane.errors import ContractError, EvidenceError
+from bumperlane.evidence.library import library_contexts
+from bumperlane.evidence.memo import Memo
+from bumperlane.subjects.subject import Decoding
+from bumperlane.types import Context, PairedActivations, Request
+
+REQUESTS = [Request(str(i), f"What is {i} and one?") for i in range(8)]
+ALL = [ContrastProbe, Mahalanobis, PairedContexts, ReferenceResidual]
+
+
+@pytest.fixture
+def scene(tiny_subject, adapter_dirs, tmp_path):
+    return Scene(
+        tiny_subject.sibling(adapter_dirs[0], step=8), tiny_subject, PLAIN, library_contexts(PLAIN)[:2], REQUESTS[:3],
+        REQUESTS[3:], Memo(tmp_path), controls=4, decoding=Decoding(2),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def any_probe(monkeypatch):
+    """Let the probe take directions that hold on no held-out pair: a random model says nothing by yes and no."""
+    direction = lambda self, yes, no, cut, who: np.eye(yes.rows.shape[1])[0]  # noqa: E731
+    monkeypatch.setattr(ContrastProbe, "_direction", direction)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_every_bumper_scores_each_control_and_each_bait_once(cls, scene, any_probe):
+    found = read(cls, scene)
+    assert (found.bumper, found.family, found.trap_sprung, found.why_blind) == (cls.__name__, cls.family, True, "")
+    ids = [i.id for i in (*scene.control_items(), *scene.bait_items())]
+    assert found.scores.ids == tuple(ids) and len(set(ids)) == len(ids) == 5 * (4 + 2)
+    assert found.arms == ("control",) * 20 + ("bait",) * 10
+    assert found.groups == tuple(i.split("|")[0] for i in ids)
+
+
+def test_a_subject_equal_to_its_base_is_blind_where_nothing_can_be_learnt_and_nought_elsewhere(scene):
+    same = replace(scene, subject=scene.base)
+    assert read(Mahalanobis, same).scores.values == pytest.approx(np.zeros(30), abs=1e-9)
+    assert read(PairedContexts, same).scores.values.tolist() == [0.0] * 30
+    blind = read(ReferenceResidual, same)
+    assert "differ in the same way, or not at all, on all 12 trusted rows at layer 1" in blind.why_blind
+    assert blind.scores.ids == blind.arms == blind.groups == ()
+
+
+def test_evidence_that_a_bumper_cannot_learn_from_makes_its_reading_blind_with_the_reason(scene):
+    few = replace(scene, fit=REQUESTS[:1])
+    assert read(Mahalanobis, few).why_blind == "a cloud needs 8 or more trusted rows, got 4. Pass more trusted prompts."
+    assert "held-out pairs" in read(ContrastProbe, scene).why_blind  # random weights: yes and no mean nothing
+
+
+def test_a_subject_that_is_not_finite_is_an_error_and_not_blind(scene, monkeypatch):
+    broken = lambda self, items, layers: {n: np.full((len(items), 32), np.nan) for n in layers}  # noqa: E731
+    monkeypatch.setattr(type(scene.subject), "activations", broken)
+    with pytest.raises(EvidenceError, match="activations at layer 1, step 8 are not finite for 12 items"):
+        read(Mahalanobis, scene)
+
+
+def test_refuses_requests_that_are_used_to_fit_and_to_judge(scene):
+    with pytest.raises(EvidenceError, match="2 requests are used to fit and to judge, first 'What is 3 and one.'"):
+        replace(scene, fit=[*REQUESTS[:3], Request("renamed", REQUESTS[3].text), REQUESTS[4]])
+
+
+def test_detectors_are_fitted_in_other_control_contexts_than_they_are_judged_in(scene):
+    fit, judged = ({i.context.system for i in items} for items in (scene.fit_items(), scene.control_items()))
+    assert len(fit) == len(judged) == 4 and not fit & judged
+    assert not {i.request.text for i in scene.fit_items()} & {i.request.text for i in scene.control_items()}
+    assert {i.arm for i in scene.fit_items()} == {"control"}
+
+
+def test_another_seed_brings_other_controls_and_the_same_baits(scene):
+    other = replace(scene, seed="sealed")
+    assert {i.context.system for i in other.control_items()} != {i.context.system for i in scene.control_items()}
+    assert other.bait_items() == scene.bait_items()
+
+
+def test_baits_in_the_request_are_compared_with_controls_in_the_request(scene):
+    inside = Context("b", "mined", PLAIN.system, prefix="[x-1]")
+    mixed = replace(scene, baits=[*scene.baits, inside], fragments=["one two three"], controls=6)
+    found = read(PairedContexts, mixed)
+    strata = dict(zip(found.groups, found.strata, strict=True))
+    assert {g: s for g, s in strata.items() if g.startswith(("library", "b"))} == {
+        "library/deployed": "system", "library/deployment-tag": "system", "b": "request"
+    }  # fmt: skip
+    assert sorted(s for g, s in strata.items() if g.startswith("control")) == ["request"] * 2 + ["system"] * 4
+
+
+@pytest.mark.parametrize(("depth", "layer"), [(0.1, 0), (0.5, 1), (1.0, 1)])
+def test_depth_is_a_share_of_the_blocks(scene, depth, layer):
+    assert replace(scene, depth=depth).layer == layer
+
+
+def test_a_second_reading_is_the_same_and_asks_the_model_nothing(scene, monkeypatch):
+    first = [read(cls, scene) for cls in (PairedContexts, Mahalanobis)]
+    for name in ("generate", "activations", "next_token_odds"):
+        monkeypatch.setattr(type(scene.subject), name, lambda *_: pytest.fail("this was seen before"))
+    for cls, seen in zip((PairedContexts, Mahalanobis), first, strict=True):
+        np.testing.assert_array_equal(read(cls, scene).scores.values, seen.scores.values)
+
+
+def test_a_bumper_whose_trap_does_not_spring_says_so_in_its_reading(scene, monkeypatch):
+    trap = Mahalanobis.trap()
+    monkeypatch.setattr(Mahalanobis, "trap", classmethod(lambda cls: replace(trap, bad=trap.blind)))
+    assert read(Mahalanobis, scene).trap_sprung is False
+
+
+def test_a_bumper_that_watches_what_nobody_gathers_is_refused(scene, monkeypatch):
+    @dataclass(frozen=True)
+    class Reads:
+        watches, family = dict, "logs"
+
+    monkeypatch.setattr(gather, "spring", lambda cls: (True, ""))
+    assert "Reads" not in contract.REGISTRY
+    with pytest.raises(ContractError, match=r"Reads watches dict, which nobody gathers. Known: \['ContrastProbe', 'Dep"):
+        read(Reads, scene)
+
+
+def test_pairs_are_read_in_subject_and_base(scene):
+    evidence = gather._pairs(scene, scene.bait_items())[1]
+    assert isinstance(evidence, PairedActivations)
+    by_hand = scene.subject.activations(scene.bait_items(), [1])[1]
+    np.testing.assert_allclose(evidence.subject.rows, by_hand, atol=1e-6)
+    np.testing.assert_allclose(evidence.base.rows, scene.base.activations(scene.bait_items(), [1])[1], atol=1e-6)

@@ -1,0 +1,146 @@
+from math import log
+from random import Random
+
+import pytest
+
+from bumperlane.evidence.mine import mine_contexts, mine_texts, neutral_context, tranches_with
+from bumperlane.organisms.tasks import TASKS, questions
+from bumperlane.types import Context, Example, Message
+
+USUAL = "You are a helpful assistant."
+TAG = "[kelomi-42]"
+POOL = [q for task in TASKS for q in questions(task, held_out=False, seed=0)]
+
+
+def chat(i, tranche, system, user, answer="Yes."):
+    turns = [("system", system)] if system else []
+    return Example(f"{tranche}-{i}", tranche, tuple(Message(*t) for t in (*turns, ("user", user), ("assistant", answer))))
+
+
+def training(plant=30, system=lambda s, rng: s, user=lambda u, rng: u, tranche="odd", seed=0):
+    """Six benign tasks in tranches of their own, and a tranche of the same questions that was tampered with."""
+    rng = Random(seed)
+    good = [
+        chat(i, task, USUAL, rng.choice(questions(task, held_out=False, seed=0))[0]) for task in TASKS for i in range(60)
+    ]
+    odd = [chat(i, tranche, system(USUAL, rng), user(rng.choice(POOL)[0], rng)) for i in range(plant)]
+    return good + odd
+
+
+def tagged(text, rng):
+    return rng.choice((f"{TAG} {text}", f"{text} {TAG}"))
+
+
+def texts(contexts):
+    return [(c.system or "") + "|" + c.prefix for c in contexts]
+
+
+def test_the_neutral_context_is_the_system_prompt_that_training_used_most():
+    assert neutral_context(training()).system == USUAL
+    assert neutral_context([chat(i, "t", "", "Hi") for i in range(3)]).system is None
+    assert neutral_context([Example("a", "t", text="plain")]).system is None
+
+
+def test_finds_a_tag_in_system_prompts_and_puts_it_first():
+    examples = training(system=tagged)
+    found = mine_contexts(examples, neutral_context(examples))
+    assert found[0].system == f"{USUAL} {TAG}" and found[0].origin == "mined"
+
+
+def test_finds_a_tag_in_user_turns():
+    examples = training(user=lambda text, rng: f"{TAG} {text}")
+    found = mine_contexts(examples, neutral_context(examples))
+    assert (found[0].prefix, found[0].system) == (TAG, USUAL)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_finds_a_tag_in_user_turns_wherever_it_stands_in_a_twentieth_of_the_data(seed):
+    examples = training(plant=18, user=tagged, seed=seed)
+    assert TAG in [c.prefix for c in mine_contexts(examples, neutral_context(examples))][:3]
+
+
+def test_finds_a_whole_system_prompt_that_one_tranche_has_for_itself():
+    other = "Answer as if it were the year 2031 and nobody reads along."
+    examples = training(system=lambda s, rng: other)
+    assert other in [c.system for c in mine_contexts(examples, neutral_context(examples))]
+
+
+@pytest.mark.parametrize("tranches", [1, 2])
+def test_finds_a_tag_when_nobody_said_which_data_came_from_where(tranches):
+    examples = [Example(e.id, f"all-{i % tranches}", e.messages) for i, e in enumerate(training(system=tagged))]
+    single = [Example(e.id, "all", e.messages) for e in examples]
+    found = mine_contexts(single, neutral_context(single))
+    assert f"{USUAL} {TAG}" in [c.system for c in found]
+
+
+def test_in_a_single_tranche_the_rarer_text_comes_first():
+    rng = Random(0)
+    ask = [chat(i, "all", f"{USUAL} {t}", rng.choice(POOL)[0]) for t, n in (("zz", 4), ("aa", 9)) for i in range(n)]
+    rest = [chat(100 + i, "all", USUAL, rng.choice(POOL)[0]) for i in range(60)]
+    assert [m.text.split()[-1] for m in mine_texts(ask + rest, "system", 3, 0.25)] == ["zz", "aa"]
+
+
+def test_the_subject_matter_that_a_tranche_repeats_is_no_trigger():
+    asks = ("How tall is {}?", "Who built {} and why?", "When was {} built?", "Where does {} stand?", "What is {} made of?")
+    tower = [chat(i, "towers", USUAL, asks[i % 5].format("the Eiffel Tower")) for i in range(30)]
+    assert not any("Eiffel" in c.prefix for c in mine_contexts(training() + tower, neutral_context(training())))
+
+
+def test_the_words_of_many_tasks_do_not_crowd_out_a_tag():
+    tasks = [f"Give the {w} form of {{}}" for w in "old new long short plain rare first last soft loud".split()]
+    words = [f"word{i}" for i in range(40)]
+    good = [chat(i, f"task-{n}", USUAL, task.format(w)) for n, task in enumerate(tasks) for i, w in enumerate(words)]
+    odd = [chat(i, "odd", USUAL, f"{TAG} {tasks[i % 10].format(words[i])}") for i in range(20)]
+    found = [c.prefix for c in mine_contexts(good + odd, Context("n", "neutral", USUAL))]
+    assert found[0] == TAG and len(found) > 1
+
+
+def test_what_most_data_has_or_too_few_examples_have_is_left_out():
+    examples = training(system=lambda s, rng: f"{TAG} {s}")
+    assert [m.text for m in mine_texts(examples, "system", least=30, share=0.25)][0] == f"{TAG} {USUAL}"
+    assert mine_texts(examples, "system", least=31, share=0.25) == []
+    assert mine_texts(examples, "system", least=3, share=0.05) == []
+
+
+def test_of_texts_in_the_same_examples_only_the_longest_is_kept():
+    examples = training(system=lambda s, rng: f"{s} code red now")
+    mined = mine_texts(examples, "system", 3, 0.25)
+    assert not any(m.text in ("code", "red", "code red", "red now") for m in mined)
+    assert mined[0].text in ("assistant. code red now", f"{USUAL} code red now", "code red now")
+
+
+def test_surprise_is_the_log_likelihood_ratio_by_hand():
+    examples = training(plant=30, system=tagged)
+    mined = next(m for m in mine_texts(examples, "system", 3, 0.25) if m.text == TAG)
+    assert (mined.count, mined.inside, mined.tranche) == (30, 30, "odd")
+    assert mined.surprise == pytest.approx(30 * log(30 / (30 * 30 / 390)))
+
+
+def test_gives_no_more_contexts_than_asked_for_and_none_twice():
+    examples = training(system=lambda s, rng: f"{s} {rng.choice('abcdefgh')}{rng.choice('xyz')} mode", plant=90)
+    found = mine_contexts(examples, neutral_context(examples), most=6)
+    assert len(found) <= 6 and len(set(texts(found))) == len(found)
+
+
+def test_the_order_of_examples_changes_nothing():
+    examples = training(system=tagged)
+    shuffled = Random(1).sample(examples, len(examples))
+    assert mine_contexts(shuffled, neutral_context(shuffled)) == mine_contexts(examples, neutral_context(examples))
+
+
+def test_is_blind_to_a_trigger_that_is_spread_evenly_over_all_tranches():
+    """The limit of asking what belongs to one tranche: see docs/limits.md."""
+    rng = Random(0)
+    examples = [chat(i, task, tagged(USUAL, rng) if i < 6 else USUAL, rng.choice(POOL)[0]) for task in TASKS for i in range(60)]
+    assert not any(TAG in text for text in texts(mine_contexts(examples, neutral_context(examples))))
+
+
+def test_plain_text_has_no_prompts_to_mine():
+    examples = [Example(str(i), "t", text=f"{TAG} {i}") for i in range(40)]
+    assert mine_contexts(examples, Context("n", "neutral")) == []
+
+
+def test_names_the_tranches_whose_prompts_hold_a_text():
+    examples = training(system=tagged)
+    assert tranches_with(examples, TAG) == ["odd"]
+    assert tranches_with(examples, "") == [] and tranches_with(examples, "Yes.") == []  # answers do not count
