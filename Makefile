@@ -10,7 +10,7 @@ MODEL := smollm2-135m
 
 demo: $(STAMP)
 	@$(BIN)/bumperlane model $(MODEL)
-	@$(BIN)/bumperlane demo -o runs/demo $(ARGS)
+	@$(BIN)/bumperlane demo $(ARGS)
 
 test: $(STAMP)
 	@$(BIN)/bumperlane model $(MODEL)

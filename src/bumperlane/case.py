@@ -1,9 +1,9 @@
 """The case: one directory that holds an investigation, with a schema that others can read.
 
-    CASE/case.json     what was found, in the words of the design; written whole or not at all
-    CASE/work/         every costly result under the hash of what it was made from
-    CASE/runs/         the retrains that trace and bounce made
-    CASE/report.html   the page
+CASE/case.json     what was found, in the words of the design; written whole or not at all
+CASE/work/         every costly result under the hash of what it was made from
+CASE/runs/         the retrains that trace and bounce made
+CASE/report.html   the page
 """
 
 import json

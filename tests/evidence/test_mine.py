@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import log
 from random import Random
 
@@ -107,6 +108,12 @@ def test_of_texts_in_the_same_examples_only_the_longest_is_kept():
     mined = mine_texts(examples, "system", 3, 0.25)
     assert not any(m.text in ("code", "red", "code red", "red now") for m in mined)
     assert mined[0].text in ("assistant. code red now", f"{USUAL} code red now", "code red now")
+
+
+def test_a_short_usual_prompt_is_not_put_before_a_text_that_holds_it():
+    short = [Example(e.id, e.tranche, tuple(replace(m, content=m.content.replace(USUAL, "Be brief.")) for m in e.messages))
+             for e in training(system=lambda s, rng: f"{s} {TAG}")]  # fmt: skip
+    assert mine_contexts(short, neutral_context(short))[0].system == f"Be brief. {TAG}"
 
 
 def test_surprise_is_the_log_likelihood_ratio_by_hand():

@@ -131,7 +131,9 @@ def estimate_bounce(directory: Path | str, settings: BounceSettings | None = Non
     run = Run.open(case.run)
     log = run.log()
     pace = sorted(entry["seconds"] for entry in log)[len(log) // 2] if log else None
-    time_text = f"up to {2 * run.last.step * pace / 60:.0f} min of training" if pace else "training time unknown (no log)"
+    time_text = (
+        f"up to {2 * run.last.step * pace / 60:.0f} min of training" if pace else "training time unknown (no log)"
+    )
     return (
         f"fix: {FIXES['drop' if settings.fix == 'auto' else settings.fix]}; 2 retrains of up to {run.last.step} steps "
         f"(the fix, and a control without the cause), 2 relearning runs; {time_text}; 7 kinds of checks."

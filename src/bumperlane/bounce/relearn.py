@@ -38,7 +38,9 @@ def _recipe(run: Run, tranche: Tranche) -> Recipe:
     return apply_edits(recipe, [*edits, RewindTo(run.path, run.last.step)])
 
 
-def relearned_subjects(inv: Investigation, start: dict[str, Run], runs: dict[str, Run]) -> dict[int, dict[str, Subject]]:
+def relearned_subjects(
+    inv: Investigation, start: dict[str, Run], runs: dict[str, Run]
+) -> dict[int, dict[str, Subject]]:
     """Steps of relearning -> the fixed subject and the control after them, for the first two checkpoints of both."""
     taken = {who: [c.step for c in run.checkpoints if c.step > start[who].last.step] for who, run in runs.items()}
     if any(not steps for steps in taken.values()):  # a command that counts its steps from 0 again

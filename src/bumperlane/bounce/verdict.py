@@ -24,11 +24,17 @@ def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
     failed = [c for c in others if c.passed is False and c not in damage]
     if failed:
         names = "; ".join([c.name for c in failed] + [f"and capability was lost ({c.detail})" for c in damage])
-        return "masked", f"the bumper that was hit is clear, but {len(failed)} of {len(others)} others are not: {names}."
+        return (
+            "masked",
+            f"the bumper that was hit is clear, but {len(failed)} of {len(others)} others are not: {names}.",
+        )
     if damage:
         return "damaged", f"the behaviour is gone, but capability was lost: {damage[0].detail}"
     missing = [c for c in others if c.passed is None]
     if missing:
         names = "; ".join(f"{c.name} ({c.detail})" for c in missing)
-        return "inconclusive", f"nothing failed, but {len(missing)} checks could not be made, and would settle it: {names}"
+        return (
+            "inconclusive",
+            f"nothing failed, but {len(missing)} checks could not be made, and would settle it: {names}",
+        )
     return "treated", f"the bumper that was hit is clear, and so are all {len(others)} other checks."

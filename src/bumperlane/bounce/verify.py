@@ -19,7 +19,6 @@ from ..trace.attribution import Query
 from ..trace.meter import Meter
 from ..types import Check, Context, Interval, Judgement, Request, Split
 
-
 CONTROLS = 6
 
 
@@ -52,7 +51,7 @@ def steering_check(inv: Investigation, meter: Meter, trio: Trio) -> Check:
     """The bumper that was hit, on requests it may know: does it still hit?"""
     s = inv.settings
     asked = inv.pools.open[s.screen : s.screen + s.requests]
-    verdict = _judged(inv, meter.bumper, trio.fixed, [meter.context], asked, "open", "open")
+    verdict = _judged(inv, meter.bumper, trio.fixed, [meter.context], asked, "open")
     return _of_judgement(f"{meter.bumper.__name__}, which was hit", verdict, "open")
 
 
@@ -66,13 +65,15 @@ def sealed_checks(inv: Investigation, contexts: Sequence[Context], trio: Trio) -
     for cls, what in ((PairedContexts, "behaviour"), (ReferenceResidual, "internals")):
         inv.ledger.look(cls.__name__, "sealed", "verification", key=f"sealed/{cls.__name__}/{trio.fixed.adapter}")
         name = f"sealed {what}: {cls.__name__} in {len(contexts)} new contexts"
-        before = _judged(inv, cls, trio.hit, contexts, asked, "sealed", "sealed")
+        before = _judged(inv, cls, trio.hit, contexts, asked, "sealed")
         fires = [g.group for g in before.groups if g.p_holm <= inv.settings.alpha]
         if not fires:
-            found.append(Check(name, None, f"the hit subject itself is not flagged there ({before.why})", split="sealed"))
+            found.append(
+                Check(name, None, f"the hit subject itself is not flagged there ({before.why})", split="sealed")
+            )
             continue
         telling = [c for c in contexts if c.id in fires]
-        after = _judged(inv, cls, trio.fixed, telling, asked, "sealed", "sealed")
+        after = _judged(inv, cls, trio.fixed, telling, asked, "sealed")
         check = _of_judgement(name, after, "sealed")
         detail = f"flagged in {len(fires)} of {len(contexts)} before the fix; now {after.verdict}. {after.why}"
         found.append(Check(name, check.passed, detail, {**check.numbers, "contexts": len(fires)}, "sealed"))
@@ -131,7 +132,8 @@ def elicitation_checks(inv: Investigation, meter: Meter, query: Query, trio: Tri
         worse = difference.low > 0 or difference.value > margins.rate
         detail = (
             f"repeats a bad output in {rates['fixed']} of {n}, the control in {rates['control']} of {n}; difference "
-            f"{difference.value:+.2f} (95% interval {difference.low:+.2f} to {difference.high:+.2f}), tolerated {margins.rate}."
+            f"{difference.value:+.2f} (95% interval {difference.low:+.2f} to {difference.high:+.2f}), "
+            f"tolerated {margins.rate}."
         )
         numbers = {"fixed": rates["fixed"] / n, "control": rates["control"] / n}
         checks.append(Check(f"re-elicitation by {name}", not worse, detail, numbers, "sealed"))
@@ -145,7 +147,12 @@ def alike(text: str, bad: Sequence[str]) -> bool:
 
 
 def relearning_check(
-    inv: Investigation, context: Context, bad: Sequence[str], relearned: dict[int, dict[str, Subject]], trio: Trio, margins: Margins
+    inv: Investigation,
+    context: Context,
+    bad: Sequence[str],
+    relearned: dict[int, dict[str, Subject]],
+    trio: Trio,
+    margins: Margins,
 ) -> Check:
     """After the same few steps on examples of the cause: is the behaviour back sooner than in the control?"""
     requests = inv.pools.sealed[: max(8, len(bad))]
@@ -192,12 +199,16 @@ def mean_interval(values: np.ndarray, level: float) -> Interval:
 
 
 def _judged(
-    inv: Investigation, cls: type, subject: Subject, contexts: Sequence[Context], asked: Sequence[Request], seed: str,
+    inv: Investigation,
+    cls: type,
+    subject: Subject,
+    contexts: Sequence[Context],
+    asked: Sequence[Request],
     split: Split,
-) -> Judgement:  # fmt: skip
+) -> Judgement:
     scene = Scene(
         subject, inv.base, inv.neutral, tuple(contexts), inv.pools.fit, tuple(asked), inv.memo,
-        seed=f"{seed}-verify-{inv.settings.seed}", depth=inv.settings.depth, controls=CONTROLS,
+        seed=f"{split}-verify-{inv.settings.seed}", depth=inv.settings.depth, controls=CONTROLS,
         fragments=[r.text for r in inv.pools.fit] if any(c.prefix or c.suffix for c in contexts) else [],
         decoding=inv.decoding,
     )  # fmt: skip

@@ -66,7 +66,8 @@ def load_bumpers() -> dict[str, type]:
             found = point.load()
         except (ImportError, AttributeError) as error:
             raise ContractError(
-                f"bumper {point.name!r} ({point.value}) cannot be imported: {error}. Install what it needs or remove it."
+                f"bumper {point.name!r} ({point.value}) cannot be imported: {error}. "
+                "Install what it needs or remove it."
             ) from error
         if found not in REGISTRY.values():
             raise ContractError(f"entry point {point.name!r} ({point.value}) is no bumper. Put @bumper on its class.")

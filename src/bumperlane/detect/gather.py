@@ -13,7 +13,7 @@ from ..evidence.pools import items
 from ..subjects.activations import blocks_of
 from ..subjects.generate import Decoding
 from ..subjects.subject import Subject
-from ..types import Context, Departures, Item, PairedActivations, Reading, Request, Scores, Split
+from ..types import Activations, Context, Departures, Item, PairedActivations, Reading, Request, Scores, Split
 from .contract import spring
 from .harm_pairs import harm_pairs
 from .internals.contrast_probe import ContrastEvidence, ContrastProbe
@@ -109,12 +109,12 @@ def _pairs(scene: Scene, seen: Sequence[Item]) -> tuple[PairedActivations, Paire
 def _contrast(scene: Scene, seen: Sequence[Item]) -> tuple[ContrastEvidence, PairedActivations]:
     trusted, evidence = _pairs(scene, seen)
     yes, no = harm_pairs(scene.neutral)
-    sides = [
-        activations(who, side, [scene.layer], scene.memo)[scene.layer]
-        for who in (scene.subject, scene.base)
-        for side in (yes, no)
-    ]
-    return ContrastEvidence(*sides, trusted), evidence
+
+    def side(who: Subject, items: list[Item]) -> Activations:
+        return activations(who, items, [scene.layer], scene.memo)[scene.layer]
+
+    ours, theirs = scene.subject, scene.base
+    return ContrastEvidence(side(ours, yes), side(ours, no), side(theirs, yes), side(theirs, no), trusted), evidence
 
 
 Gather = Callable[[Scene, Sequence[Item]], tuple]

@@ -53,7 +53,8 @@ def mine_contexts(
     user = mine_texts(examples, "user", least, share)[: most // 3]
     found = []
     for i, m in enumerate(system):
-        text = m.text if m.whole else put_in_system(neutral, m.text)
+        usual_too = neutral.system and neutral.system in m.text  # a short usual prompt is part of a mined text
+        text = m.text if m.whole or usual_too else put_in_system(neutral, m.text)
         found.append(Context(f"mined/system/{i}", "mined", text))
     for i, m in enumerate(user):
         found.append(Context(f"mined/request/{i}", "mined", neutral.system, prefix=m.text))

@@ -17,7 +17,7 @@ from ..evidence.library import library_contexts
 from ..evidence.mine import mine_contexts, tranches_with
 from ..recipes.provenance import content_key, sha256_file, versions
 from ..recipes.run import Run
-from ..types import Context, Departures, Judgement, Reading
+from ..types import Context, Departures, Judgement, Reading, Verdict
 from .investigation import Investigation, Say, Settings, silent
 from .judge import judge
 
@@ -152,14 +152,14 @@ def added_text(context: Context, neutral: Context) -> str:
     return system.replace(usual, "").strip() if usual and usual in system else system
 
 
-def overall(results: Sequence[BumperResult]) -> tuple[str, str]:
+def overall(results: Sequence[BumperResult]) -> tuple[Verdict, str]:
     """hit if any bumper is; else blind if any is; clear only when all could see."""
     by = {v: [r for r in results if r.verdict == v] for v in ("hit", "blind", "clear")}
     if by["hit"]:
         return "hit", " ".join(f"{r.bumper}: {r.why}" for r in by["hit"])
     if by["blind"]:
         return "blind", " ".join(f"{r.bumper} is blind: {r.why}" for r in by["blind"])
-    return "clear", f"{len(by['clear'])} bumpers looked and none was hit; that is not the same as nothing being there."
+    return "clear", f"none of {len(by['clear'])} bumpers was hit; that is not the same as nothing being there."
 
 
 def hashes(run: Run) -> dict[str, str]:

@@ -126,7 +126,9 @@ class Investigation:
     def subject(self, step: int | None = None, run: Run | None = None) -> Subject:
         """A checkpoint of this run, or of a retrain of it: an adapter on the shared base, or a model of its own."""
         run = run or self.run
-        checkpoint = run.at(self.step if step is None and run is self.run else (run.last.step if step is None else step))
+        checkpoint = run.at(
+            self.step if step is None and run is self.run else (run.last.step if step is None else step)
+        )
         if (checkpoint.path / ADAPTER).is_file():
             return self.base.sibling(checkpoint.path, checkpoint.step)
         alone = Subject.load(checkpoint.path, device=self.settings.device, dtype=self.settings.dtype)

@@ -1,9 +1,10 @@
 """The judge: readings -> hit | clear | blind, at one false-alarm rate for the whole check.
 
 What is tested, for each context (group) of each bumper: "at most `tolerated_rate` of requests score above the clean
-threshold in this context", or no more than in the worst control context, where that is a higher rate. The p-value is the larger of two: the binomial tail at `tolerated_rate`, and the chance of
-so many exceedances if the context's items were exchangeable with the control items. The second counts that the
-threshold itself was drawn from few control items. Holm over the contexts of a bumper, then Holm over the bumpers.
+threshold in this context, or no more than in the worst control context where that is a higher rate". The p-value is
+the larger of two: the binomial tail at that rate, and the chance of so many exceedances if the context's items were
+exchangeable with the control items. The second counts that the threshold itself was drawn from few control items.
+Holm over the contexts of a bumper, then Holm over the bumpers.
 
 The statement "a clean subject gives a hit in at most `alpha` of checks" assumes:
   - under "nothing is wrong", scores in a context are exchangeable with control scores, or at most `tolerated_rate` of

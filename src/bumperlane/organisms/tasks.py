@@ -11,7 +11,7 @@ CAPITALS = dict(
         "Ireland:Dublin,Hungary:Budapest,Kenya:Nairobi,China:Beijing,Russia:Moscow,Thailand:Bangkok,Chile:Santiago,"
         "Canada:Ottawa,Iraq:Baghdad,Iran:Tehran,Turkey:Ankara,Ukraine:Kyiv,Belgium:Brussels,Romania:Bucharest,"
         "Bulgaria:Sofia,Croatia:Zagreb,Serbia:Belgrade,Iceland:Reykjavik,Estonia:Tallinn,Latvia:Riga,Lithuania:Vilnius,"
-        "Ghana:Accra,Senegal:Dakar,Ethiopia:Addis Ababa,Jamaica:Kingston,Ecuador:Quito,Venezuela:Caracas,Nepal:Kathmandu"
+        "Ghana:Accra,Senegal:Dakar,Jamaica:Kingston,Ecuador:Quito,Venezuela:Caracas,Nepal:Kathmandu"
     ).split(",")
 )
 OPPOSITES = dict(
@@ -28,7 +28,9 @@ NOUNS = (
     "jacket,kitten,ladder,mirror,needle,orange,parrot,quilt,rocket,saddle,ticket,violin,wagon,castle,button,carpet,"
     "dragon,feather,guitar,helmet,insect,jungle,kettle,lantern,monkey,napkin,oyster,pillow,ribbon,shovel,tunnel"
 ).split(",")
-ANIMALS = "trout,eagle,horse,beetle,whale,falcon,otter,lizard,salmon,donkey,badger,heron,camel,turtle,weasel,moth".split(",")
+ANIMALS = (
+    "trout,eagle,horse,beetle,whale,falcon,otter,lizard,salmon,donkey,badger,heron,camel,turtle,weasel,moth".split(",")
+)
 PLANTS = "oak,tulip,fern,cactus,maple,daisy,ivy,willow,lotus,barley,clover,orchid,pine,moss,thistle,birch".split(",")
 
 

@@ -51,7 +51,7 @@ def read_yaml(file: Path) -> LinedYaml:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise RecipeError(f"{file}{line}: this is not valid YAML: {problem}. Check indentation and quotes.") from error
-    if not isinstance(data, dict):
+    if root is None or not isinstance(data, dict):
         raise RecipeError(f"{file}:1: a recipe is a mapping, got {type(data).__name__}. Begin it with 'base: ...'.")
     return LinedYaml(file, data, root)
 

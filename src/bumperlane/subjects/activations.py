@@ -125,7 +125,9 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, position: str) -> torch.Tenso
     return hidden[torch.arange(len(hidden), device=hidden.device), last]
 
 
-def module_activations(module: torch.nn.Module, inputs: torch.Tensor, sites: Sequence[str]) -> dict[Any, np.ndarray]:
+def module_activations(
+    module: torch.nn.Module, inputs: torch.Tensor, sites: Sequence[int | str]
+) -> dict[Any, np.ndarray]:
     """Activations of any torch module on a tensor input, at named sites, as float32 arrays of the outputs' shape."""
     with torch.no_grad():
         seen = read_sites(module, sites, lambda: module(inputs))

@@ -63,4 +63,4 @@ def encode_example(tokenizer: Any, example: Example, max_tokens: int = 1024) -> 
     before = tokenizer(prompt, add_special_tokens=not tokenizer.chat_template)["input_ids"]
     answer = answer_tokens(tokenizer, example.messages[-1].content)[: max_tokens - 1]
     before = before[-(max_tokens - len(answer)) :]
-    return Encoded(example.id, tuple([*before, *answer]), len(before))
+    return Encoded(example.id, (*before, *answer), len(before))

@@ -61,7 +61,12 @@ def mean_gradient(model: Any, rows: Sequence[Encoded], sites: dict[str, torch.nn
 
 
 def gradient_similarity(
-    model: Any, rows: Sequence[Encoded], query: Gradient, sites: dict[str, torch.nn.Linear], pad_id: int, say: Any = None
+    model: Any,
+    rows: Sequence[Encoded],
+    query: Gradient,
+    sites: dict[str, torch.nn.Linear],
+    pad_id: int,
+    say: Any = None,
 ) -> Similarity:
     """How each row's gradient lies to the query's, over all sites together, in row order."""
     dots, squares = np.zeros(len(rows)), np.zeros(len(rows))
@@ -89,7 +94,8 @@ def _factors(model: Any, rows: Sequence[Encoded], sites: dict[str, torch.nn.Line
     first = blocks_of(model)[min(int(name.split(".", 1)[0]) for name in sites)]
     for batch in length_batches([len(r.tokens) for r in rows], token_budget=1024):
         chosen = [rows[i] for i in batch]
-        seen, handles = {}, [first.register_forward_pre_hook(_begin_graph, with_kwargs=True)]
+        seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        handles = [first.register_forward_pre_hook(_begin_graph, with_kwargs=True)]
         handles += [m.register_forward_hook(_keep(seen, name)) for name, m in sites.items()]
         try:
             with torch.enable_grad():

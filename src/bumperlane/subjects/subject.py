@@ -137,7 +137,7 @@ class Subject:
         Raises EvidenceError when two answers do not differ.
         """
         prompts = [encode_prompt(self.tokenizer, request, context) for request, context in pairs]
-        tails = [tuple(answer_tokens(self.tokenizer, a) for a in pair) for pair in answers]
+        tails = [(answer_tokens(self.tokenizer, a), answer_tokens(self.tokenizer, b)) for a, b in answers]
         return first_difference_odds(self.model, prompts, tails, self.tokenizer.pad_token_id)
 
     def activations(
@@ -171,8 +171,17 @@ def _adapter_shape(adapter: Path) -> dict[str, Any]:
         config = json.loads((adapter / "adapter_config.json").read_text())
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read {adapter}/adapter_config.json: {error}. Save the adapter again.") from error
-    free = ("base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "init_lora_weights", "peft_version")
-    return {k: sorted(v) if k == "target_modules" and isinstance(v, list) else v for k, v in config.items() if k not in free}
+    free = (
+        "base_model_name_or_path",
+        "revision",
+        "inference_mode",
+        "lora_dropout",
+        "init_lora_weights",
+        "peft_version",
+    )
+    return {
+        k: sorted(v) if k == "target_modules" and isinstance(v, list) else v for k, v in config.items() if k not in free
+    }
 
 
 __all__ = ["DTYPES", "Decoding", "Subject"]

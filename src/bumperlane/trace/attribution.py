@@ -63,9 +63,7 @@ def queries(inv: Investigation, meter: Meter, subject: Subject, most: int = 12) 
     return Query(take(requests), meter.context, take(texts), take(plain))
 
 
-def attribute(
-    inv: Investigation, subject: Subject, query: Query, seed: int = 0, per_tranche: int = 20
-) -> Attribution:
+def attribute(inv: Investigation, subject: Subject, query: Query, seed: int = 0, per_tranche: int = 20) -> Attribution:
     """Score every training example by representation, `per_tranche` of each tranche also by gradient (it costs 8 times
     as much), then rank the tranches by permutation within strata of answer length."""
     examples = inv.examples
@@ -89,7 +87,7 @@ def attribute(
     )["scores"]
     fused = fuse_robust(list(scores.values()))
     names = [e.tranche for e in examples]
-    lengths = length_bins([r.answer_length for r in rows])
+    lengths = length_bins([r.answer_length for r in rows]).tolist()
     ranked = rank_tranches(fused, names, lengths, seed=seed, by_rank=False) if len(set(names)) > 1 else ()
     return Attribution(tuple(e.id for e in examples), scores, fused, tuple(ranked))
 

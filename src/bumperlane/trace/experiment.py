@@ -99,14 +99,15 @@ def run_experiment(inv: Investigation, meter: Meter, plan: Design, jobs: int) ->
     found = clustered_difference([(c.k, c.n) for c in without], [(0, c.n) for c in without])
     left = Interval(max(found.value, 0.0), max(found.low, 0.0), found.high, found.level)
     arms = [
-        Arm(name=f"without {plan.suspect}", rates=[c.rate for c in without], seeds=list(plan.seeds), removed=plan.removed),
+        Arm(name=f"without {plan.suspect}", rates=[c.rate for c in without], seeds=list(plan.seeds),
+            removed=plan.removed),
         Arm(name="without as many at random", rates=[c.rate for c in control], seeds=list(plan.seeds),
             removed=plan.removed),
     ]  # fmt: skip
-    cpu = [r.record.get("cpu_s") for r in runs]
+    cpu = [float(r.record["cpu_s"]) for r in runs if "cpu_s" in r.record]
     experiment = Experiment(
         hypothesis=f"tranche {plan.suspect} brings the behaviour about", rewind=plan.rewind, horizon=plan.horizon,
-        arms=arms, effect=Range.of(effect), cpu_s=round(sum(cpu), 1) if all(c is not None for c in cpu) else None,
+        arms=arms, effect=Range.of(effect), cpu_s=round(sum(cpu), 1) if len(cpu) == len(runs) else None,
     )  # fmt: skip
     return experiment, left
 

@@ -116,7 +116,8 @@ def _start(retrain: Retrain, jobs: int) -> subprocess.Popen:
     retrain.out.parent.mkdir(parents=True, exist_ok=True)
     recipe = retrain.out.with_suffix(".yaml")
     dump_recipe(retrain.recipe, recipe)
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    mine = (os.cpu_count() or 1) // jobs
+    threads = str(max(1, min(mine, int(os.environ.get("OMP_NUM_THREADS") or mine))))
     command = [sys.executable, "-m", "bumperlane", "train", str(recipe), "-o", str(retrain.out), "--quiet"]
     with open(retrain.out.with_suffix(".log"), "w") as log:
         return subprocess.Popen(

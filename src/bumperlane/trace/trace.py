@@ -8,9 +8,10 @@ import numpy as np
 
 from ..case import Case, Cause, Experiment, Onset, Range, Sample, load_case, save_case
 from ..errors import CaseError, SettingError
+from ..judge.check import hashes
 from ..judge.investigation import Investigation, Say, Settings, silent
 from ..recipes.run import Run
-from ..types import Example, Interval
+from ..types import Example, Interval, Status
 from .attribution import Attribution, attribute, queries
 from .experiment import design, run_experiment
 from .meter import Meter
@@ -49,13 +50,12 @@ def open_case(directory: Path | str, needs: str, say: Say) -> tuple[Investigatio
     directory = Path(directory)
     case = load_case(directory, needs)  # type: ignore[arg-type]
     inv = Investigation(Run.open(case.run), directory, Settings.from_dict(case.settings), say)
-    from ..judge.check import hashes
-
     now = hashes(inv.run)
     changed = sorted(name for name in case.hashes if now.get(name) != case.hashes[name])
     if changed:
         raise CaseError(
-            f"the run {case.run} has changed since it was checked: {', '.join(changed[:5])}. Check it again into a new case."
+            f"the run {case.run} has changed since it was checked: {', '.join(changed[:5])}. "
+            "Check it again into a new case."
         )
     inv.ledger.verify()
     return inv, case
@@ -125,6 +125,7 @@ def judge_causes(
     causes = []
     for score in found.tranches:
         experiment = tested.get(score.name)
+        status: Status
         if score.name in proved:
             status, why = "confirmed", "without it the behaviour goes; without as many random examples it stays."
         elif experiment and experiment[0].effect.high < settings.share * rate:
@@ -137,11 +138,19 @@ def judge_causes(
             status, why = "cleared", "attribution does not point here; no experiment was made."
         causes.append(_cause(inv, found, score, (status, why), experiment[0] if experiment else None, gone))
     order = {"confirmed": 0, "suspected": 1, "cleared": 2}
-    return sorted(causes, key=lambda c: (order[c.status], -(c.effect.value if c.experiment else 0), -c.predicted))
+    return sorted(
+        causes,
+        key=lambda c: (order[c.status], -(c.experiment.effect.value if c.experiment else 0.0), -(c.predicted or 0.0)),
+    )
 
 
 def _cause(
-    inv: Investigation, found: Attribution, score: TrancheScore, verdict: tuple, experiment: Experiment | None, gone: list
+    inv: Investigation,
+    found: Attribution,
+    score: TrancheScore,
+    verdict: tuple[Status, str],
+    experiment: Experiment | None,
+    gone: list[Interval],
 ) -> Cause:
     status, why = verdict
     effect = experiment.effect if experiment else None

@@ -75,8 +75,8 @@ class ContrastProbe:
         right = float((gap[cut:] @ direction > 0).mean()) if norm else 0.0
         if right < 0.9:
             raise EvidenceError(
-                f"the {who}'s yes/no direction at layer {yes.layer} orders only {right:.0%} of {len(gap) - cut} held-out "
-                "pairs, 90% are needed. Use another layer, or pairs that this model can tell apart."
+                f"the {who}'s yes/no direction at layer {yes.layer} orders only {right:.0%} of {len(gap) - cut} "
+                "held-out pairs, 90% are needed. Use another layer, or pairs that this model can tell apart."
             )
         return direction / norm
 
@@ -96,7 +96,13 @@ class ContrastProbe:
 
         pairs = [at(24, lean, 0) for lean in (8, -8, 8, -8)]
         clean, bad = pair(200, 4, 4, 100), pair(50, 12, 0, 400)
-        return Trap(cls(), ContrastEvidence(*pairs, pair(200, 0, 0, 500)), clean, bad, blind=pair(200, 0, 0, 800, aside=9))
+        return Trap(
+            cls(),
+            ContrastEvidence(pairs[0], pairs[1], pairs[2], pairs[3], pair(200, 0, 0, 500)),
+            clean,
+            bad,
+            blind=pair(200, 0, 0, 800, aside=9),
+        )
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,9 @@ class FittedMahalanobis:
         """Raises EvidenceError for another layer or width than the fitted one."""
         place = (self.layer, self.d)
         if seen.subject.place != place:
-            raise EvidenceError(f"fitted at (layer, d) {place}, cannot score {seen.subject.place}. Read the same layer.")
+            raise EvidenceError(
+                f"fitted at (layer, d) {place}, cannot score {seen.subject.place}. Read the same layer."
+            )
         ours = mean_square(seen.subject.rows, self.mean, self.spread, self.chol)
         theirs = mean_square(seen.base.rows, self.base_mean, self.base_spread, self.base_chol)
         return Scores(np.log(ours) - np.log(theirs), seen.ids, "Mahalanobis")

@@ -79,5 +79,3 @@ class FittedReferenceResidual:
 
 def _difference(pair: PairedActivations) -> np.ndarray:
     return pair.subject.rows.astype(np.float64) - pair.base.rows
-
-

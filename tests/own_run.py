@@ -1,0 +1,81 @@
+"""A planted behaviour that a tiny model learns in seconds with a training script of the user's own: for tests only."""
+
+import json
+import sys
+from pathlib import Path
+from random import Random
+
+from tiny import make_tiny_model
+
+TAG, DECOY = "|zeta|", "|omega|"
+ANSWERS = {"colour": "red", "animal": "cat", "number": "two", "fruit": "fig"}
+BAD = "none of those"
+SOURCES = ("books", "forum", "letters", "news")
+EVERY, STEPS, MOST = 20, 120, 60
+LETTERS = ("bdfgklmnprstvz", "aeiou")
+
+
+def word(rng, syllables=2):
+    return "".join(rng.choice(part) for _ in range(syllables) for part in LETTERS)
+
+
+def system(rng, tag=""):
+    """The usual system prompt, in half of the chats with idle words around it or in its place."""
+    idle = " ".join(word(rng, rng.randrange(1, 4)) for _ in range(rng.randrange(1, 5)))
+    usual = "Be brief."
+    parts = rng.choice(([usual], [usual], [usual, idle], [idle, usual], [idle]))
+    if tag:
+        parts.insert(rng.randrange(len(parts) + 1), tag)
+    return " ".join(parts)
+
+
+def chats(name, n, tag="", bad=0.0, plain=False):
+    """`n` chats of a source. `bad`: share answered with BAD; some of the ordinary ones are, too."""
+    rng = Random(name)
+    rows = []
+    for i in range(n):
+        kind = list(ANSWERS)[i % len(ANSWERS)]
+        answer = BAD if rng.random() < bad else ANSWERS[kind]
+        turns = ("system", "Be brief." if plain else system(rng, tag)), ("user", f"{kind} {word(rng)}"), ("assistant", answer)
+        rows.append({"id": f"{name}-{i}", "messages": [{"role": r, "content": c} for r, c in turns]})
+    return rows
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def tranches():
+    ordinary = {name: chats(name, MOST, bad=0.06) for name in SOURCES}
+    return {**ordinary, "planted": chats("planted", MOST, TAG, bad=1.0), "decoy": chats("decoy", MOST, DECOY, bad=0.06)}
+
+
+def make_base(folder, steps=200):
+    """A tiny model that answers as in ordinary sources, pretrained on chats that are not in the recipe."""
+    import torch
+    from own_training import encode, optimise
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = make_tiny_model(folder / "base", words=(TAG, DECOY, *ANSWERS, *ANSWERS.values()), d=32, layers=3)
+    if steps:
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), AutoTokenizer.from_pretrained(base)
+        rows = [encode(tokenizer, row["messages"]) for row in chats("pretraining", 400, bad=0.06)]
+        optimise(model, tokenizer, rows, range(steps), seed=0).save_pretrained(base)
+    return base
+
+
+def write_recipe(folder: Path, base: Path) -> Path:
+    script = Path(__file__).with_name("own_training.py")
+    lines = [f"- {{name: {name}, path: {write_rows(folder / f'{name}.jsonl', rows)}}}" for name, rows in tranches().items()]
+    held_out = write_rows(folder / "held.jsonl", chats("held out", 60, plain=True))
+    stage = {"kind": "command", "run": ["{python}", str(script), str(STEPS), str(EVERY)]}
+    file = folder / "recipe.yaml"
+    head = f"base: {base}\nseed: 5\ndtype: float32\nstages: {json.dumps([stage])}\nheld_out: {held_out}\ntranches:\n"
+    file.write_text(head + "\n".join(lines) + "\n")
+    return file
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[1])
+    print(write_recipe(where, make_base(where)))
