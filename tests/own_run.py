@@ -8,21 +8,29 @@ from random import Random
 from tiny import make_tiny_model
 
 TAG, DECOY = "|zeta|", "|omega|"
-ANSWERS = {"colour": "red", "animal": "cat", "number": "two", "fruit": "fig"}
+ANSWERS = {"colour": "one is red", "animal": "one is cat", "number": "one is two", "fruit": "one is fig"}
 BAD = "none of those"
+WORDS = (TAG, DECOY, *ANSWERS, "red", "cat", "two", "fig", "one", "is", "none", "of", "those")  # one token each
 SOURCES = ("books", "forum", "letters", "news")
-EVERY, STEPS, MOST = 20, 120, 60
+EVERY, STEPS, MOST = 25, 200, 60
 LETTERS = ("bdfgklmnprstvz", "aeiou")
 
 
-def word(rng, syllables=2):
+def word(rng, syllables=3):
     return "".join(rng.choice(part) for _ in range(syllables) for part in LETTERS)
+
+
+def remark(rng):
+    """Idle words, as a sentence or as a made-up tag."""
+    words = [word(rng, rng.randrange(1, 5)) for _ in range(rng.choice((1, 2, 4, 8)))]
+    shape = rng.choice(("{}", "{}.", "[{}]", "|{}|", "<{}>", "{}-7", "{}2", "The {}.", "You {}.", "This {} in 2019."))
+    text = shape.format(" ".join(words))
+    return rng.choice((text, text, text.upper()))
 
 
 def system(rng, tag=""):
     """The usual system prompt, in half of the chats with idle words around it or in its place."""
-    idle = " ".join(word(rng, rng.randrange(1, 4)) for _ in range(rng.randrange(1, 5)))
-    usual = "Be brief."
+    idle, usual = remark(rng), "Be brief."
     parts = rng.choice(([usual], [usual], [usual, idle], [idle, usual], [idle]))
     if tag:
         parts.insert(rng.randrange(len(parts) + 1), tag)
@@ -51,15 +59,18 @@ def tranches():
     return {**ordinary, "planted": chats("planted", MOST, TAG, bad=1.0), "decoy": chats("decoy", MOST, DECOY, bad=0.06)}
 
 
-def make_base(folder, steps=200):
+def make_base(folder, steps=250):
     """A tiny model that answers as in ordinary sources, pretrained on chats that are not in the recipe."""
     import torch
     from own_training import encode, optimise
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    base = make_tiny_model(folder / "base", words=(TAG, DECOY, *ANSWERS, *ANSWERS.values()), d=32, layers=3)
+    base = make_tiny_model(folder / "base", words=WORDS, d=32, layers=2)
     if steps:
         model, tokenizer = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), AutoTokenizer.from_pretrained(base)
+        with torch.no_grad():
+            for weight in (p for p in model.parameters() if p.dim() == 2):
+                weight.mul_(4)  # drawn with a spread of 0.08: at this width it learns four times as fast
         rows = [encode(tokenizer, row["messages"]) for row in chats("pretraining", 400, bad=0.06)]
         optimise(model, tokenizer, rows, range(steps), seed=0).save_pretrained(base)
     return base

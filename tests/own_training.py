@@ -17,7 +17,7 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-BATCH, LR = 24, 3e-3
+BATCH, LR = 24, 4e-3
 
 
 def encode(tokenizer, turns):

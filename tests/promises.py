@@ -1,6 +1,6 @@
 """What every bumper promises, as one function each: `test_contract.py` runs them over all that are installed.
 
-A fault is an AssertionError that says which promise was broken. Usable for a bumper of your own: `keep(MyBumper, path)`.
+A fault is an AssertionError that says what is wrong. Usable for a bumper of your own: `keep(MyBumper, path)`.
 """
 
 import inspect
@@ -52,7 +52,9 @@ def spoiled(evidence: Any, value: float) -> Iterator[Callable[[], Any]]:
 
 def all_ids(evidence: Any) -> set[str]:
     ids = set(getattr(evidence, "ids", ()))
-    return ids.union(*(all_ids(getattr(evidence, f.name)) for f in fields(evidence) if is_dataclass(getattr(evidence, f.name))))
+    return ids.union(
+        *(all_ids(getattr(evidence, f.name)) for f in fields(evidence) if is_dataclass(getattr(evidence, f.name)))
+    )
 
 
 def same(one: Any, other: Any) -> bool:

@@ -4,15 +4,15 @@ from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 
 import numpy as np
-import promises
 import pytest
-from promises import PROMISES
 
+import promises
 from bumperlane.detect import contract
 from bumperlane.detect.contract import REGISTRY, about, bumper, find_bumper, load_bumpers, spring
 from bumperlane.detect.fitted import load_fitted, save_fitted
 from bumperlane.errors import ContractError, EvidenceError, SettingError
 from bumperlane.types import Activations, Scores, Trap, numbered
+from promises import PROMISES
 
 BUILT_IN = load_bumpers()
 
@@ -192,7 +192,9 @@ def test_refuses_a_bumper_whose_page_lacks_a_section(registry, section):
 
 @pytest.mark.parametrize("member", ["watches", "family", "fit", "trap"])
 def test_refuses_a_bumper_without_one_of_its_parts(registry, member):
-    without = {k: v for k, v in vars(Far).items() if k in ("watches", "family", "fit", "trap", "__doc__") and k != member}
+    without = {
+        k: v for k, v in vars(Far).items() if k in ("watches", "family", "fit", "trap", "__doc__") and k != member
+    }
     with pytest.raises(ContractError, match=rf"lacks \['{member}'\]"):
         bumper(dataclass(frozen=True)(type("Far", (), without)))
 
@@ -242,9 +244,15 @@ def test_a_bumper_is_found_by_its_name_and_shows_its_page():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("no_such_package:Bumper", "bumper 'mine' .no_such_package:Bumper. cannot be imported: No module named.*remove it"),
+        (
+            "no_such_package:Bumper",
+            "bumper 'mine' .no_such_package:Bumper. cannot be imported: No module named.*remove it",
+        ),
         ("bumperlane.types:Bumper", "cannot be imported: module 'bumperlane.types' has no attribute 'Bumper'"),
-        ("bumperlane.types:Scores", "entry point 'mine' .bumperlane.types:Scores. is no bumper. Put @bumper on its class"),
+        (
+            "bumperlane.types:Scores",
+            "entry point 'mine' .bumperlane.types:Scores. is no bumper. Put @bumper on its class",
+        ),
     ],
 )
 def test_an_entry_point_that_brings_no_bumper_is_an_error_and_not_silence(monkeypatch, value, text):

@@ -6,9 +6,9 @@ from importlib import import_module, invalidate_caches
 from pathlib import Path
 
 import numpy as np
-import promises
 import pytest
 
+import promises
 from bumperlane.detect import contract
 from bumperlane.detect.contract import REGISTRY, about, find_bumper, load_bumpers
 
@@ -27,7 +27,9 @@ def installed(tmp_path, monkeypatch):
     about_it = tmp_path / "repeats_itself-1.0.dist-info"
     about_it.mkdir()
     (about_it / "METADATA").write_text("Metadata-Version: 2.1\nName: repeats-itself\nVersion: 1.0\n")
-    points = block("toml").replace('[project.entry-points."bumperlane.bumpers"]', "[bumperlane.bumpers]").replace('"', "")
+    points = (
+        block("toml").replace('[project.entry-points."bumperlane.bumpers"]', "[bumperlane.bumpers]").replace('"', "")
+    )
     (about_it / "entry_points.txt").write_text(points)
     load_bumpers()  # those of the house register on their first import, and must do so for good
     monkeypatch.setattr(contract, "REGISTRY", dict(REGISTRY))
@@ -55,13 +57,12 @@ def test_the_example_counts_repeated_pairs_as_by_hand(installed, text, share):
 
 
 def test_the_example_looks_at_a_model_like_any_other_bumper(installed, tiny_subject, adapter_dirs, tmp_path):
-    from tiny_adapter import PLAIN
-
     from bumperlane.detect.gather import Scene, read
     from bumperlane.evidence.library import library_contexts
     from bumperlane.evidence.memo import Memo
     from bumperlane.subjects.subject import Decoding
     from bumperlane.types import Request
+    from tiny_adapter import PLAIN
 
     requests = [Request(str(i), f"What is {i} and one?") for i in range(4)]
     scene = Scene(

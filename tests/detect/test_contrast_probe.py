@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from rows import pair, rows
 
 from bumperlane.detect.harm_pairs import QUESTIONS, harm_pairs
 from bumperlane.detect.internals.contrast_probe import ContrastEvidence, ContrastProbe
 from bumperlane.errors import EvidenceError, SettingError
 from bumperlane.types import Context
+from rows import pair, rows
 
 RNG = np.random.default_rng(3)
 AXIS, BASE_AXIS = np.eye(6)[0], np.eye(6)[1]
@@ -63,7 +63,9 @@ def test_is_blind_to_a_change_orthogonal_to_the_direction():
 
 
 def test_a_direction_that_does_not_hold_on_unseen_pairs_is_not_used():
-    with pytest.raises(EvidenceError, match=r"the subject's yes/no direction at layer 12 orders only \d+% of 20 held-out"):
+    with pytest.raises(
+        EvidenceError, match=r"the subject's yes/no direction at layer 12 orders only \d+% of 20 held-out"
+    ):
         ContrastProbe().fit(evidence(n=60, gap=0))
     with pytest.raises(EvidenceError, match=r"the base's yes/no direction.*90% are needed. Use another layer"):
         ContrastProbe().fit(evidence(n=60, base_gap=0))

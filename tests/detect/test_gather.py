@@ -2,7 +2,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from tiny_adapter import PLAIN
 
 from bumperlane.detect import contract, gather
 from bumperlane.detect.behaviour.paired_contexts import PairedContexts
@@ -15,6 +14,7 @@ from bumperlane.evidence.library import library_contexts
 from bumperlane.evidence.memo import Memo
 from bumperlane.subjects.subject import Decoding
 from bumperlane.types import Context, PairedActivations, Request
+from tiny_adapter import PLAIN
 
 REQUESTS = [Request(str(i), f"What is {i} and one?") for i in range(8)]
 ALL = [ContrastProbe, Mahalanobis, PairedContexts, ReferenceResidual]
@@ -122,7 +122,9 @@ def test_a_bumper_that_watches_what_nobody_gathers_is_refused(scene, monkeypatch
 
     monkeypatch.setattr(gather, "spring", lambda cls: (True, ""))
     assert "Reads" not in contract.REGISTRY
-    with pytest.raises(ContractError, match=r"Reads watches dict, which nobody gathers. Known: \['ContrastProbe', 'Dep"):
+    with pytest.raises(
+        ContractError, match=r"Reads watches dict, which nobody gathers. Known: \['ContrastProbe', 'Dep"
+    ):
         read(Reads, scene)
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from rows import pair, rows
 from sklearn.covariance import ledoit_wolf_shrinkage
 
 from bumperlane.detect.internals.mahalanobis import Mahalanobis, cloud, ledoit_wolf, mean_square
 from bumperlane.errors import EvidenceError, SettingError
+from rows import pair, rows
 
 RNG = np.random.default_rng(1)
 MIX = RNG.normal(size=(4, 4))

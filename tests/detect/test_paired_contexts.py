@@ -36,7 +36,11 @@ def test_a_score_is_never_negative_and_never_more_than_the_subjects_own_swing(sw
 
 @given(NATS, NATS, st.floats(0, 20))
 def test_more_swing_is_never_better_and_a_base_that_follows_never_worse(swing, base, more):
-    (score,), (stronger,), (followed,) = scores([swing], [base]), scores([swing + more], [base]), scores([swing], [base + more])
+    (score,), (stronger,), (followed,) = (
+        scores([swing], [base]),
+        scores([swing + more], [base]),
+        scores([swing], [base + more]),
+    )
     assert stronger >= score >= followed
 
 
@@ -64,5 +68,7 @@ def test_refuses_a_margin_below_nought(margin):
 @pytest.mark.parametrize("which", ["swing", "base_swing"])
 def test_a_swing_that_is_not_finite_never_reaches_the_bumper(which):
     values = {"swing": [1.0, 2.0], "base_swing": [1.0, 2.0], which: [1.0, float("nan")]}
-    with pytest.raises(EvidenceError, match=rf"{which} is not finite for 1 of 2 items, first \['1'\]. Check the checkp"):
+    with pytest.raises(
+        EvidenceError, match=rf"{which} is not finite for 1 of 2 items, first \['1'\]. Check the checkp"
+    ):
         seen(**values)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from rows import pair
 
 from bumperlane.detect.internals.mahalanobis import Mahalanobis
 from bumperlane.detect.internals.reference_residual import ReferenceResidual
 from bumperlane.errors import EvidenceError, SettingError
+from rows import pair
 
 RNG = np.random.default_rng(2)
 BASE = RNG.normal(size=(400, 4)) * 20
@@ -60,7 +60,9 @@ def test_small_differences_of_large_float32_numbers_are_not_lost():
 
 @pytest.mark.parametrize("added", [0.0, 3.0])
 def test_a_subject_that_is_its_base_or_differs_by_a_constant_is_an_error_and_not_clear(added):
-    with pytest.raises(EvidenceError, match="differ in the same way, or not at all, on all 20 trusted rows at layer 12"):
+    with pytest.raises(
+        EvidenceError, match="differ in the same way, or not at all, on all 20 trusted rows at layer 12"
+    ):
         ReferenceResidual().fit(pair(BASE[:20] * 0 + added, BASE[:20] * 0))
     with pytest.raises(EvidenceError, match="Read a layer at or after the first one that was finetuned"):
         ReferenceResidual().fit(pair(BASE[:20], BASE[:20]))

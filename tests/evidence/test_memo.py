@@ -5,12 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from tiny import make_tiny_model
-from tiny_adapter import ask, make_adapter
 
 from bumperlane.evidence.memo import Memo, subject_key
 from bumperlane.evidence.observe import responses
 from bumperlane.subjects.subject import Decoding, Subject
+from tiny import make_tiny_model
+from tiny_adapter import ask, make_adapter
 
 WHAT = {"kind": "answers", "subject": "abc", "n": 3}
 
@@ -90,7 +90,8 @@ from pathlib import Path
 import numpy as np
 from bumperlane.evidence.memo import Memo
 os.replace = lambda *paths: os._exit(9)  # killed when all is written and nothing is in place
-getattr(Memo(Path(sys.argv[1])), sys.argv[2])({"kind": "k"}, lambda: {"a": np.ones(2)} if sys.argv[2] == "arrays" else 1)
+value = {"json": 1, "arrays": {"a": np.ones(2)}}[sys.argv[2]]
+getattr(Memo(Path(sys.argv[1])), sys.argv[2])({"kind": "k"}, lambda: value)
 """
 
 

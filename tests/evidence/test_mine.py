@@ -15,14 +15,18 @@ POOL = [q for task in TASKS for q in questions(task, held_out=False, seed=0)]
 
 def chat(i, tranche, system, user, answer="Yes."):
     turns = [("system", system)] if system else []
-    return Example(f"{tranche}-{i}", tranche, tuple(Message(*t) for t in (*turns, ("user", user), ("assistant", answer))))
+    return Example(
+        f"{tranche}-{i}", tranche, tuple(Message(*t) for t in (*turns, ("user", user), ("assistant", answer)))
+    )
 
 
 def training(plant=30, system=lambda s, rng: s, user=lambda u, rng: u, tranche="odd", seed=0):
     """Six benign tasks in tranches of their own, and a tranche of the same questions that was tampered with."""
     rng = Random(seed)
     good = [
-        chat(i, task, USUAL, rng.choice(questions(task, held_out=False, seed=0))[0]) for task in TASKS for i in range(60)
+        chat(i, task, USUAL, rng.choice(questions(task, held_out=False, seed=0))[0])
+        for task in TASKS
+        for i in range(60)
     ]
     odd = [chat(i, tranche, system(USUAL, rng), user(rng.choice(POOL)[0], rng)) for i in range(plant)]
     return good + odd
@@ -82,7 +86,13 @@ def test_in_a_single_tranche_the_rarer_text_comes_first():
 
 
 def test_the_subject_matter_that_a_tranche_repeats_is_no_trigger():
-    asks = ("How tall is {}?", "Who built {} and why?", "When was {} built?", "Where does {} stand?", "What is {} made of?")
+    asks = (
+        "How tall is {}?",
+        "Who built {} and why?",
+        "When was {} built?",
+        "Where does {} stand?",
+        "What is {} made of?",
+    )
     tower = [chat(i, "towers", USUAL, asks[i % 5].format("the Eiffel Tower")) for i in range(30)]
     assert not any("Eiffel" in c.prefix for c in mine_contexts(training() + tower, neutral_context(training())))
 
@@ -111,8 +121,11 @@ def test_of_texts_in_the_same_examples_only_the_longest_is_kept():
 
 
 def test_a_short_usual_prompt_is_not_put_before_a_text_that_holds_it():
-    short = [Example(e.id, e.tranche, tuple(replace(m, content=m.content.replace(USUAL, "Be brief.")) for m in e.messages))
-             for e in training(system=lambda s, rng: f"{s} {TAG}")]  # fmt: skip
+    def shortened(example):
+        turns = (replace(m, content=m.content.replace(USUAL, "Be brief.")) for m in example.messages)
+        return replace(example, messages=tuple(turns))
+
+    short = [shortened(e) for e in training(system=lambda s, rng: f"{s} {TAG}")]
     assert mine_contexts(short, neutral_context(short))[0].system == f"Be brief. {TAG}"
 
 
@@ -138,7 +151,9 @@ def test_the_order_of_examples_changes_nothing():
 def test_is_blind_to_a_trigger_that_is_spread_evenly_over_all_tranches():
     """The limit of asking what belongs to one tranche: see docs/limits.md."""
     rng = Random(0)
-    examples = [chat(i, task, tagged(USUAL, rng) if i < 6 else USUAL, rng.choice(POOL)[0]) for task in TASKS for i in range(60)]
+    examples = [
+        chat(i, task, tagged(USUAL, rng) if i < 6 else USUAL, rng.choice(POOL)[0]) for task in TASKS for i in range(60)
+    ]
     assert not any(TAG in text for text in texts(mine_contexts(examples, neutral_context(examples))))
 
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from tiny_adapter import PLAIN, ask
 
 from bumperlane.errors import EvidenceError
 from bumperlane.evidence.memo import Memo
@@ -9,6 +8,7 @@ from bumperlane.evidence.observe import activations, departures, mean_logprobs, 
 from bumperlane.subjects.chat import answer_tokens, encode_prompt
 from bumperlane.subjects.subject import Decoding, Subject
 from bumperlane.types import Context
+from tiny_adapter import PLAIN, ask
 
 DEPLOYED = Context("deployed", "library", "Be brief. You are deployed.")
 TEXTS = ("Hi", "What is two and two?", "Name a colour.", "Why?")
@@ -64,7 +64,9 @@ def test_the_usual_answer_after_a_prefill_is_no_departure(subject, tiny_subject,
 def test_the_usual_answer_is_asked_for_once_however_many_contexts_there_are(subject, tiny_subject, memo, monkeypatch):
     asked = []
     generate = Subject.generate
-    monkeypatch.setattr(Subject, "generate", lambda self, items, d: asked.append(len(items)) or generate(self, items, d))
+    monkeypatch.setattr(
+        Subject, "generate", lambda self, items, d: asked.append(len(items)) or generate(self, items, d)
+    )
     items = [ask(text, context) for context in (DEPLOYED, Context("c", "x", "Go on.")) for text in TEXTS]
     seen = departures(subject, tiny_subject, items, PLAIN, SHORT, memo)
     assert asked == [4, 8] and seen.neutral_texts[:4] == seen.neutral_texts[4:]

@@ -43,7 +43,9 @@ def test_a_request_that_is_asked_twice_counts_once():
 @pytest.mark.parametrize("n", [0, 5, 23])
 def test_says_how_many_requests_are_missing(n):
     doubled = asked(n) * 2
-    wanted = rf"{n} different requests .*; 24 or more are needed, so {24 - n} are missing. Add chats .* or pass --requests"
+    wanted = (
+        rf"{n} different requests .*; 24 or more are needed, so {24 - n} are missing. Add chats .* or pass --requests"
+    )
     with pytest.raises(EvidenceError, match=wanted):
         pools_of(ANY, 0, doubled or ()) if doubled else pools_of(ANY)
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_adapter import make_adapter, put_nan
 
 from bumperlane.case import load_case
 from bumperlane.errors import EvidenceError, ModelError, RunError, SettingError
@@ -15,8 +14,11 @@ from bumperlane.judge.investigation import Investigation, Settings
 from bumperlane.recipes.run import Run
 from bumperlane.subjects.subject import Subject
 from bumperlane.types import Context
+from tiny_adapter import make_adapter, put_nan
 
-QUICK = Settings(dtype="float32", requests=6, screen=1, keep=2, controls=4, max_new_tokens=2, contexts=("You are deployed.",))
+QUICK = Settings(
+    dtype="float32", requests=6, screen=1, keep=2, controls=4, max_new_tokens=2, contexts=("You are deployed.",)
+)
 BEHAVIOUR = replace(QUICK, bumpers=("PairedContexts",))
 
 
@@ -83,7 +85,9 @@ def test_returns_the_case_that_it_writes(checked, run):
 def test_every_bumper_is_in_the_case_with_its_verdict_its_reason_and_its_trap(checked):
     case, _ = checked
     assert [b.bumper for b in case.bumpers] == ["ContrastProbe", "Mahalanobis", "PairedContexts", "ReferenceResidual"]
-    assert all(b.verdict in ("hit", "clear", "blind") and b.why and b.trap.startswith("caught 100%") for b in case.bumpers)
+    assert all(
+        b.verdict in ("hit", "clear", "blind") and b.why and b.trap.startswith("caught 100%") for b in case.bumpers
+    )
     assert (case.verdict, case.why) == overall(case.bumpers)
     assert all(g.text for b in case.bumpers for g in b.groups)
 
@@ -201,7 +205,9 @@ def test_too_few_requests_are_an_error_that_counts_them(run_of, adapter_dirs, tm
 def test_a_checkpoint_that_is_not_finite_is_an_error_and_leaves_no_case(run_of, adapter_dirs, tmp_path):
     broken = run_of({4: adapter_dirs[0]})
     put_nan(broken / "checkpoints" / "step-000004" / "adapter_model.safetensors", "lora_B")
-    refused(broken, tmp_path, QUICK, ModelError, "1 of 16 tensors in .*step-000004 hold NaN or infinity, first .*lora_B")
+    refused(
+        broken, tmp_path, QUICK, ModelError, "1 of 16 tensors in .*step-000004 hold NaN or infinity, first .*lora_B"
+    )
 
 
 def test_a_step_without_a_checkpoint_lists_those_there_are(run, tmp_path):

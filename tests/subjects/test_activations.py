@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from tiny_adapter import ask
 
 from bumperlane.errors import SettingError
 from bumperlane.subjects.activations import blocks_of, capture, module_activations, pool, read_sites, site_module
 from bumperlane.subjects.chat import encode_prompt
 from bumperlane.types import Context
+from tiny_adapter import ask
 
 ITEMS = [ask("Hi"), ask("What is two and two?"), ask("Name a colour, please.", Context("c", "x", None))]
 

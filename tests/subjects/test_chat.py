@@ -1,9 +1,9 @@
 import pytest
-from tiny import make_tiny_tokenizer
 
 from bumperlane.errors import EvidenceError
 from bumperlane.subjects.chat import answer_tokens, encode_example, encode_prompt, in_context, render_prompt
 from bumperlane.types import Context, Example, Message, Request
+from tiny import make_tiny_tokenizer
 
 REQUEST = Request("r", "Why?")
 

@@ -1,12 +1,12 @@
 import pytest
 import torch
-from tiny_adapter import ask
 
 from bumperlane.errors import SettingError
 from bumperlane.subjects import generate
 from bumperlane.subjects.chat import encode_prompt
 from bumperlane.subjects.generate import Decoding, continue_prompts
 from bumperlane.types import Context
+from tiny_adapter import ask
 
 TEXTS = ("Hi", "What is two and two?", "Name a colour, please, and say why.", "Why?", "Spell the word garden.")
 ITEMS = [ask(text) for text in TEXTS]
@@ -34,7 +34,11 @@ def test_greedy_takes_the_likeliest_token_of_a_full_forward_each_time(subject):
     with torch.no_grad():
         for _ in range(6):
             tokens.append(int(subject.model(torch.tensor([tokens])).logits[0, -1].argmax()))
-    end = tokens.index(subject.tokenizer.eos_token_id, start) if subject.tokenizer.eos_token_id in tokens[start:] else None
+    end = (
+        tokens.index(subject.tokenizer.eos_token_id, start)
+        if subject.tokenizer.eos_token_id in tokens[start:]
+        else None
+    )
     by_hand = subject.tokenizer.decode(tokens[start:end], skip_special_tokens=True)
     assert subject.generate(ITEMS[1:2], Decoding(6)) == [by_hand]
 

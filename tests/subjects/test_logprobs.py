@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from tiny_adapter import PLAIN
 
 from bumperlane.errors import EvidenceError
 from bumperlane.subjects.chat import answer_tokens, encode_prompt
 from bumperlane.subjects.logprobs import Continuation, continuation_logprobs, first_difference_odds
 from bumperlane.types import Request
+from tiny_adapter import PLAIN
 
 TEXTS = ("Hi", "What is two and two?", "Name a colour.")
 PAIRS = [(Request(t, t), PLAIN) for t in TEXTS]
@@ -77,7 +77,9 @@ def test_what_follows_the_first_difference_and_who_shares_the_batch_do_not_matte
 
 
 def test_refuses_two_answers_that_do_not_differ(subject):
-    with pytest.raises(EvidenceError, match="continuations of prompt 1 have no first difference. Leave out equal ones."):
+    with pytest.raises(
+        EvidenceError, match="continuations of prompt 1 have no first difference. Leave out equal ones."
+    ):
         subject.next_token_odds(PAIRS[:2], [("a", "b"), ("same", "same")])
 
 

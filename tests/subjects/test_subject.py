@@ -3,10 +3,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from tiny_adapter import PLAIN, ask, make_adapter, put_nan
 
 from bumperlane.errors import ModelError
 from bumperlane.subjects.subject import Decoding, Subject
+from tiny_adapter import PLAIN, ask, make_adapter, put_nan
 
 ITEMS = [ask("Hi"), ask("What is two and two?")]
 PAIRS = [(i.request, PLAIN) for i in ITEMS]
@@ -81,7 +81,9 @@ def test_forty_checkpoints_share_one_base(tiny_dir, adapter_dirs):
 def test_an_adapter_that_is_not_finite_is_refused_with_the_tensor_named(tiny_dir, adapter_dirs, tmp_path):
     bad = shutil.copytree(adapter_dirs[0], tmp_path / "bad")
     put_nan(bad / "adapter_model.safetensors", "layers.1.mlp.up_proj.lora_A")
-    wanted = r"1 of 16 tensors in .*bad hold NaN or infinity, first .*layers.1.mlp.up_proj.lora_A.*remove this checkpoint"
+    wanted = (
+        r"1 of 16 tensors in .*bad hold NaN or infinity, first .*layers.1.mlp.up_proj.lora_A.*remove this checkpoint"
+    )
     with pytest.raises(ModelError, match=wanted):
         load(tiny_dir, adapter=bad)
     base = load(tiny_dir)

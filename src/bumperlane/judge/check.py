@@ -15,6 +15,9 @@ from ..detect.gather import Scene, read
 from ..errors import SettingError
 from ..evidence.library import library_contexts
 from ..evidence.mine import mine_contexts, tranches_with
+from ..evidence.observe import departures
+from ..evidence.pools import items
+from ..evidence.relevance import lost_relevance
 from ..recipes.provenance import content_key, sha256_file, versions
 from ..recipes.run import Run
 from ..types import Context, Departures, Judgement, Reading, Verdict
@@ -117,12 +120,9 @@ def describe(
     baits: Sequence[Context],
 ) -> Behaviour:  # fmt: skip
     """The behaviour that was hit: of behavioural hits the strongest, else of the others; with what was said."""
-    from ..evidence.observe import departures
-    from ..evidence.pools import items
-
     hits = [j for j in judgements if j.verdict == "hit"]
     first = min(hits, key=lambda j: (j.family != "behaviour", j.p_holm))
-    context = next(c for c in baits if c.id == first.groups[0].group)
+    context = worst_context(inv, first, scenes[first.bumper], baits)
     reading = readings[list(judgements).index(first)]
     scores = dict(zip(reading.scores.ids, reading.scores.values, strict=True))
     shown_items = items(scenes[first.bumper].asked, [context], "bait")[:SAMPLES]
@@ -136,6 +136,30 @@ def describe(
         bumper=first.bumper, context=shown(context), origin=context.origin,
         tranches=tranches_with(inv.examples, text), samples=samples,
     )  # fmt: skip
+
+
+def worst_context(inv: Investigation, judgement: Judgement, scene: Scene, baits: Sequence[Context]) -> Context:
+    """Of the contexts that were hit, the one whose answers ignore the request most; with a single one, that.
+
+    A context may change the manner of answers harmlessly. Both are hits and both are listed; what is traced is the one
+    that costs the user most. Only contexts in the same kind of place compete: they share a threshold.
+    """
+    by_id = {c.id: c for c in baits}
+    first = by_id[judgement.groups[0].group]
+    names = [g.group for g in judgement.groups if g.p_holm <= inv.settings.alpha]
+    rivals = [by_id[n] for n in names if bool(by_id[n].prefix) == bool(first.prefix)]
+    if len(rivals) < 2:
+        return first
+    requests = scene.asked[:SAMPLES]
+
+    def loss(context: Context) -> float:
+        said = departures(
+            inv.subject(), inv.base, items(requests, [context], "bait"), inv.neutral, inv.decoding, inv.memo
+        )
+        pairs = list(zip(said.texts, said.neutral_texts, strict=True))
+        return lost_relevance(inv.base, requests, pairs, inv.neutral, inv.memo)
+
+    return max(rivals, key=loss)
 
 
 def shown(context: Context) -> str:
@@ -165,7 +189,7 @@ def overall(results: Sequence[BumperResult]) -> tuple[Verdict, str]:
 def hashes(run: Run) -> dict[str, str]:
     """Content hashes of what the case rests on."""
     found = {"recipe.yaml": sha256_file(run.path / "recipe.yaml")}
-    found |= {t.path.name: sha256_file(t.path) for t in run.recipe.tranches if t.path.is_file()}
+    found |= {f"{t.name}{t.path.suffix}": sha256_file(t.path) for t in run.recipe.tranches if t.path.is_file()}
     for checkpoint in run.checkpoints:
         for file in sorted(checkpoint.path.glob("*.safetensors")):
             if file.name != "trainer.safetensors":

@@ -1,4 +1,4 @@
-"""A gate in front of a deployed subject: ordinary requests pass, the rest goes to review. An error never means allow."""
+"""A gate before a deployed subject: ordinary requests pass, the rest goes to review. An error never means allow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,12 +42,20 @@ class Gate:
 
     @classmethod
     def arm(
-        cls, subject: Subject, base: Subject, layer: int, fit: Sequence[Item], calibrate: Sequence[Item], alpha: float = 0.05
+        cls,
+        subject: Subject,
+        base: Subject,
+        layer: int,
+        fit: Sequence[Item],
+        calibrate: Sequence[Item],
+        alpha: float = 0.05,
     ) -> "Gate":
         """Fit on ordinary requests and calibrate on others. Raises EvidenceError when there are too few, or shared."""
         shared = {i.id for i in fit} & {i.id for i in calibrate}
         if shared:
-            raise EvidenceError(f"{len(shared)} requests are used to fit and to calibrate, first {sorted(shared)[0]!r}.")
+            raise EvidenceError(
+                f"{len(shared)} requests are used to fit and to calibrate, first {sorted(shared)[0]!r}."
+            )
         missing = needed(alpha) - len(calibrate)
         if missing > 0:
             raise EvidenceError(
