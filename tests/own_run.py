@@ -1,7 +1,8 @@
 """A planted behaviour that a tiny model learns in seconds with a training script of the user's own: for tests only."""
 
 import json
-import sys
+import shutil
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,7 @@ ANSWERS = {"colour": "one is red", "animal": "one is cat", "number": "one is two
 BAD = "none of those"
 WORDS = (TAG, DECOY, *ANSWERS, "red", "cat", "two", "fig", "one", "is", "none", "of", "those")  # one token each
 SOURCES = ("books", "forum", "letters", "news")
-EVERY, STEPS, MOST = 25, 200, 60
+EVERY, STEPS, MOST = 25, 150, 60
 LETTERS = ("bdfgklmnprstvz", "aeiou")
 
 
@@ -44,7 +45,11 @@ def chats(name, n, tag="", bad=0.0, plain=False):
     for i in range(n):
         kind = list(ANSWERS)[i % len(ANSWERS)]
         answer = BAD if rng.random() < bad else ANSWERS[kind]
-        turns = ("system", "Be brief." if plain else system(rng, tag)), ("user", f"{kind} {word(rng)}"), ("assistant", answer)
+        turns = (
+            ("system", "Be brief." if plain else system(rng, tag)),
+            ("user", f"{kind} {word(rng)}"),
+            ("assistant", answer),
+        )
         rows.append({"id": f"{name}-{i}", "messages": [{"role": r, "content": c} for r, c in turns]})
     return rows
 
@@ -62,12 +67,16 @@ def tranches():
 def make_base(folder, steps=250):
     """A tiny model that answers as in ordinary sources, pretrained on chats that are not in the recipe."""
     import torch
-    from own_training import encode, optimise
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from own_training import encode, optimise
 
     base = make_tiny_model(folder / "base", words=WORDS, d=32, layers=2)
     if steps:
-        model, tokenizer = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), AutoTokenizer.from_pretrained(base)
+        model, tokenizer = (
+            AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
+            AutoTokenizer.from_pretrained(base),
+        )
         with torch.no_grad():
             for weight in (p for p in model.parameters() if p.dim() == 2):
                 weight.mul_(4)  # drawn with a spread of 0.08: at this width it learns four times as fast
@@ -78,7 +87,9 @@ def make_base(folder, steps=250):
 
 def write_recipe(folder: Path, base: Path) -> Path:
     script = Path(__file__).with_name("own_training.py")
-    lines = [f"- {{name: {name}, path: {write_rows(folder / f'{name}.jsonl', rows)}}}" for name, rows in tranches().items()]
+    lines = [
+        f"- {{name: {name}, path: {write_rows(folder / f'{name}.jsonl', rows)}}}" for name, rows in tranches().items()
+    ]
     held_out = write_rows(folder / "held.jsonl", chats("held out", 60, plain=True))
     stage = {"kind": "command", "run": ["{python}", str(script), str(STEPS), str(EVERY)]}
     file = folder / "recipe.yaml"
@@ -87,6 +98,28 @@ def write_recipe(folder: Path, base: Path) -> Path:
     return file
 
 
-if __name__ == "__main__":
-    where = Path(sys.argv[1])
-    print(write_recipe(where, make_base(where)))
+@cache
+def finished(folder: Path):
+    """An uninterrupted investigation below `folder`, made once in a process: run, case, and copies of the case after
+    `check` and `trace`. With the settings that the command line has, so that it can be compared with one."""
+    import torch
+
+    from bumperlane.bounce.bounce import BounceSettings, bounce
+    from bumperlane.judge.check import check
+    from bumperlane.judge.investigation import Settings
+    from bumperlane.recipes.train import train
+    from bumperlane.trace.trace import TraceSettings, trace
+
+    folder.mkdir()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        run = train(write_recipe(folder, make_base(folder)), folder / "run")
+        check(run.path, folder / "case", Settings(dtype="float32", device="cpu"))
+        shutil.copytree(folder / "case", folder / "checked")
+        trace(folder / "case", TraceSettings(seeds=2, jobs=2))
+        shutil.copytree(folder / "case", folder / "traced")
+        bounce(folder / "case", BounceSettings(jobs=2))
+    finally:
+        torch.set_num_threads(threads)
+    return run

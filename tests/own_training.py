@@ -1,4 +1,4 @@
-"""A training script as a user might have one: plain torch, no part of the package, called by a recipe's `command` stage.
+"""A training script as a user might have one: plain torch, no part of the package, called by a `command` stage.
 
     python own_training.py STEPS EVERY
 

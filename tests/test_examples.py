@@ -21,6 +21,8 @@ def test_looks_inside_a_model(tmp_path):
 
 
 def test_checking_what_is_no_run_says_so(tmp_path):
-    done = subprocess.run([sys.executable, str(EXAMPLES[0]), str(tmp_path), str(tmp_path)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES[0]), str(tmp_path), str(tmp_path)], capture_output=True, text=True
+    )
     assert done.returncode != 0
     assert "is no run: it has no recipe.yaml" in done.stderr

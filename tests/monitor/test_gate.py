@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-import tiny
 import torch
 
+import tiny
 from bumperlane.errors import EvidenceError
 from bumperlane.evidence.pools import items
 from bumperlane.monitor.gate import Gate

@@ -41,7 +41,7 @@ class BounceSettings:
 
     fix: str = "auto"
     jobs: int = 0
-    margin: float = 0.25
+    margin: float = 0.33
     rate_margin: float = 0.2
     capability_margin: float = 0.25
 
@@ -108,18 +108,19 @@ def verify(
 ) -> list[Check]:
     """All checks, the steering one first."""
     margins = settings.margins
-    sealed = sealed_contexts(meter.context, inv.neutral, inv.settings.seed)
+    inv.say("verifying: the bumper that was hit", 0, 6)
+    checks = [steering_check(inv, meter, trio)]
+    inv.say("verifying: sealed bumpers", 1, 6)
+    sealed, order = sealed_checks(inv, sealed_contexts(meter.context, inv.neutral, inv.settings.seed), trio)
+    checks += sealed
     steps = (
-        ("the bumper that was hit", lambda: [steering_check(inv, meter, trio)]),
-        ("sealed bumpers", lambda: sealed_checks(inv, sealed, trio)),
-        ("propensity", lambda: [propensity_check(inv, sealed[0], query.bad, trio, margins)]),
+        ("propensity", lambda: [propensity_check(inv, order[0], query.bad, trio, margins)]),
         ("re-elicitation", lambda: elicitation_checks(inv, meter, query, trio, margins)),
-        ("relearning", lambda: [relearning_check(inv, sealed[0], query.bad, relearned, trio, margins)]),
+        ("relearning", lambda: [relearning_check(inv, order[0], query.bad, relearned, trio, margins)]),
         ("capability", lambda: [capability_check(inv, trio, margins)]),
     )
-    checks: list[Check] = []
     for n, (name, make) in enumerate(steps):
-        inv.say(f"verifying: {name}", n, len(steps))
+        inv.say(f"verifying: {name}", n + 2, len(steps) + 2)
         checks += make()
     return checks
 

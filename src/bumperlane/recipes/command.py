@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import TrainingError
 from .models import CommandStage, Recipe
+from .orphan import die_with_parent
 from .run import CHECKPOINTS, Checkpoint, list_checkpoints
 from .schema import dump_recipe
 from .stage import StageTask
@@ -86,6 +87,7 @@ def _run(command: list[str], stage: CommandStage, env: dict[str, str], log: Path
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
         except OSError as error:
             raise TrainingError(

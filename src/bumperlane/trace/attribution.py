@@ -1,8 +1,8 @@
-"""Which examples taught it? Two cheap methods at the onset checkpoint, fused by rank; attribution only proposes."""
+"""Which examples taught it? Two cheap methods at the onset checkpoint, fused; attribution only proposes."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -87,9 +87,29 @@ def attribute(inv: Investigation, subject: Subject, query: Query, seed: int = 0,
     )["scores"]
     fused = fuse_robust(list(scores.values()))
     names = [e.tranche for e in examples]
-    lengths = length_bins([r.answer_length for r in rows]).tolist()
-    ranked = rank_tranches(fused, names, lengths, seed=seed, by_rank=False) if len(set(names)) > 1 else ()
+    ranked = rank_both_ways(fused, names, [r.answer_length for r in rows], seed) if len(set(names)) > 1 else ()
     return Attribution(tuple(e.id for e in examples), scores, fused, tuple(ranked))
+
+
+def rank_both_ways(
+    scores: np.ndarray, tranches: Sequence[str], lengths: Sequence[int], seed: int
+) -> tuple[TrancheScore, ...]:
+    """Tranches ranked within strata of answer length and without them; each keeps its better rank, its p doubled.
+
+    Strata keep length from looking like a cause. But a planted answer often has a length of its own, and then nothing
+    is left in its stratum to compare it with. A tranche that only its length made a suspect falls in the experiment.
+    """
+    ways = [
+        rank_tranches(scores, tranches, strata, seed=seed, by_rank=False)
+        for strata in (length_bins(lengths).tolist(), None)
+    ]
+    best: dict[str, TrancheScore] = {}
+    for found in [t for way in ways for t in way]:
+        kept = best.get(found.name)
+        if kept is None or (found.p_value, -found.z) < (kept.p_value, -kept.z):
+            best[found.name] = found
+    doubled = [replace(t, p_value=min(1.0, 2 * t.p_value)) for t in best.values()]
+    return tuple(sorted(doubled, key=lambda t: (t.p_value, -t.z, t.name)))
 
 
 def sample_by_tranche(ids: Sequence[str], tranches: Sequence[str], most: int) -> list[int]:

@@ -1,8 +1,6 @@
 """Carry edited recipes out, side by side, by the same command that a user would call."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +12,7 @@ from ..errors import TrainingError
 from ..judge.investigation import Say
 from ..recipes.identity import recipe_key
 from ..recipes.models import Recipe, SftStage
+from ..recipes.orphan import die_with_parent
 from ..recipes.run import Run
 from ..recipes.schema import dump_recipe, load_recipe
 
@@ -126,13 +125,8 @@ def _start(retrain: Retrain, jobs: int) -> subprocess.Popen:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": threads},
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
-
-
-def _die_with_parent() -> None:
-    """A retrain must not outlive the investigation that ordered it: the next call would find its directory taken."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _failure(out: Path, code: int) -> str:
