@@ -114,7 +114,7 @@ def test_trace_ends_with_0_only_when_a_cause_is_confirmed(stages, saved, status,
     done = call("trace", saved(check_only_case()), "--seeds", 3, "--jobs", 1)
     assert done.exit_code == code, done.output
     ((_, settings),) = called
-    assert (settings.seeds, settings.jobs, settings.suspects) == (3, 1, 1)
+    assert (settings.seeds, settings.jobs, settings.suspects) == (3, 1, 3)
 
 
 @pytest.mark.parametrize(

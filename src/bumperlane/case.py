@@ -8,7 +8,7 @@ CASE/report.html   the page
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -237,13 +237,18 @@ def write_json(path: Path, content: Any) -> Path:
 def write_text(path: Path, text: str) -> Path:
     """Write text through a temporary file and a rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
+    temporary = temporary_beside(path)
+    with open(temporary, "x", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
     return path
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name in the same directory that nobody uses. Opened as any file is, so that others may read what it becomes."""
+    return path.parent / f".{path.name}.{secrets.token_hex(6)}"
 
 
 def of_judgement(judgement: Judgement, texts: Mapping[str, tuple[str, str]], trap: str) -> BumperResult:

@@ -184,7 +184,7 @@ def check(screen: Screen, run: Path, directory: Path | None, requests: Path | No
 @main.command()
 @click.argument("case", type=DIRECTORY)
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True, help="Retrains in each arm.")
-@click.option("--suspects", type=click.IntRange(1), default=1, show_default=True, help="How many to experiment on.")
+@click.option("--suspects", type=click.IntRange(1), default=3, show_default=True, help="Most to experiment on.")
 @jobs_option
 @dry_run_option
 @click.pass_obj

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ..case import write_json
+from ..case import temporary_beside, write_json
 from ..recipes.provenance import content_key, sha256_file, sha256_tree
 from ..subjects.subject import ADAPTER, Subject
 
@@ -44,8 +43,7 @@ class Memo:
                 path.unlink()
         value = {k: np.ascontiguousarray(v) for k, v in compute().items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
+        temporary = temporary_beside(path)
         save_file(value, temporary)
         os.replace(temporary, path)
         return value

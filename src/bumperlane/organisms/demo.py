@@ -211,6 +211,10 @@ def _tell_trace(case: Case, tell: Tell) -> None:
         e = cause.effect
         fall = f": left out, the rate falls by {e.value:.2f} ({e.low:.2f} to {e.high:.2f})" if e else ""
         tell("cause", f"{cause.kind} {cause.name} is confirmed{fall}")
+    for status in ("suspected", "cleared"):
+        names = [c.name for c in case.causes if c.status == status]
+        if names:
+            tell(status, ", ".join(names))
     if not _confirmed(case):
         tell("cause", f"none confirmed. {case.trace_note}".strip())
 

@@ -18,6 +18,8 @@ from .meter import Meter
 from .tranches import TrancheScore
 from .when import find_onset
 
+Tested = dict[str, tuple[Experiment, Interval]]
+
 
 @dataclass(frozen=True)
 class TraceSettings:
@@ -26,14 +28,14 @@ class TraceSettings:
     Args:
         seeds: retrains in each arm of an experiment. Two tell a large effect; three or more are better.
         jobs: retrains at a time; 0 is one a core on a CPU.
-        suspects: tranches that are put to the experiment at the most, from the most suspect.
+        suspects: tranches that are put to the experiment at the most, from the most suspect, until one is confirmed.
         alpha: attribution p-value, over all tranches, below which a tranche is a suspect.
         share: part of the behaviour's rate that must go with a cause to confirm it.
     """
 
     seeds: int = 2
     jobs: int = 0
-    suspects: int = 1
+    suspects: int = 3
     alpha: float = 0.05
     share: float = 0.5
 
@@ -74,10 +76,12 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     query = queries(inv, meter, inv.subject())
     found = attribute(inv, inv.subject(onset.high), query, seed=inv.settings.seed)
     inv.ledger.look(meter.bumper.__name__, "open", "attribution at onset", key="attribution")
-    tested = {}
-    suspects = [t.name for t in found.tranches if t.p_value <= settings.alpha][: settings.suspects]
+    tested: Tested = {}
+    suspects = suspects_of(case, found, settings)
     for name in suspects:
         tested[name] = run_experiment(inv, meter, design(inv, name, onset, settings.seeds), settings.jobs)
+        if proved(case, tested, settings):
+            break  # what is left without it says enough about the others
     causes = judge_causes(inv, case, found, tested, settings)
     inv.ledger.steer(meter.bumper.__name__, "trace")
     confirmed = [c.name for c in causes if c.status == "confirmed"]
@@ -97,15 +101,29 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     return traced
 
 
+def suspects_of(case: Case, found: Attribution, settings: TraceSettings) -> list[str]:
+    """Tranches for the experiment, in order: those attribution points at, then those whose prompts hold the text of the
+    hit context. Where neither names any, the one attribution ranks first: an experiment costs less than a miss."""
+    names = [t.name for t in found.tranches if t.p_value <= settings.alpha]
+    names += case.behaviour.tranches if case.behaviour and len(case.behaviour.tranches) <= 2 else []
+    names = names or [t.name for t in found.tranches[:1]]
+    able = {t.name for t in found.tranches if 2 * t.n < len(found.ids)}  # else the rest is too small for a control
+    return [n for n in dict.fromkeys(names) if n in able][: settings.suspects]
+
+
+def proved(case: Case, tested: Tested, settings: TraceSettings) -> list[str]:
+    """Tranches whose experiment shows at least `share` of the hit's rate to go with them, beyond chance."""
+    hit = next(r for r in case.hits if r.bumper == case.behaviour.bumper)  # type: ignore[union-attr]
+    rate = hit.effect.value if hit.effect else 1.0
+    return [n for n, (e, _) in tested.items() if e.effect.low > 0 and e.effect.value >= settings.share * rate]
+
+
 def _no_cause(found: Attribution, suspects: list[str], settings: TraceSettings) -> str:
     if not found.tranches:
         return "no cause found: the data has a single tranche, so nothing can be left out against the rest."
     if not suspects:
         return f"no cause found: attribution points at no tranche (smallest p {found.tranches[0].p_value:.2g})."
     return f"no cause found: leaving out {', '.join(suspects)} did not take the behaviour away."
-
-
-Tested = dict[str, tuple[Experiment, Interval]]
 
 
 def judge_causes(
@@ -120,13 +138,13 @@ def judge_causes(
     """
     hit = next(r for r in case.hits if r.bumper == case.behaviour.bumper)  # type: ignore[union-attr]
     rate = hit.effect.value if hit.effect else 1.0
-    proved = {n: e for n, (e, _) in tested.items() if e.effect.low > 0 and e.effect.value >= settings.share * rate}
-    gone = [left for n, (_, left) in tested.items() if n in proved and left.high < settings.share * rate]
+    guilty = proved(case, tested, settings)
+    gone = [left for n, (_, left) in tested.items() if n in guilty and left.high < settings.share * rate]
     causes = []
     for score in found.tranches:
         experiment = tested.get(score.name)
         status: Status
-        if score.name in proved:
+        if score.name in guilty:
             status, why = "confirmed", "without it the behaviour goes; without as many random examples it stays."
         elif experiment and experiment[0].effect.high < settings.share * rate:
             status, why = "cleared", "the behaviour stays without it."
@@ -191,7 +209,8 @@ def estimate_trace(directory: Path | str, settings: TraceSettings | None = None)
     time_text = f"up to {n * steps * pace / 60:.0f} min of training" if pace else "training time unknown (no log)"
     return (
         f"bisect the onset over {len(run.checkpoints)} checkpoints; attribute to "
-        f"{len(run.recipe.tranches)} tranches; {n} retrains of up to {steps} steps, {time_text}."
+        f"{len(run.recipe.tranches)} tranches; {2 * settings.seeds} to {n} retrains of up to {steps} steps, "
+        f"{time_text}."
     )
 
 
