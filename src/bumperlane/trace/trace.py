@@ -18,6 +18,7 @@ from .meter import Meter
 from .tranches import TrancheScore
 from .when import find_onset
 
+MORE_SEEDS = 2  # retrains that an arm may be given beyond its first ones while its interval does not tell
 Tested = dict[str, tuple[Experiment, Interval]]
 
 
@@ -26,7 +27,7 @@ class TraceSettings:
     """How much tracing may cost, and what it takes to confirm.
 
     Args:
-        seeds: retrains in each arm of an experiment. Two tell a large effect; three or more are better.
+        seeds: retrains in each arm of an experiment, to begin with; up to two more while the interval does not tell.
         jobs: retrains at a time; 0 is one a core on a CPU.
         suspects: tranches that are put to the experiment at the most, from the most suspect, until one is confirmed.
         alpha: attribution p-value, over all tranches, below which a tranche is a suspect.
@@ -79,7 +80,10 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     tested: Tested = {}
     suspects = suspects_of(case, found, settings)
     for name in suspects:
-        tested[name] = run_experiment(inv, meter, design(inv, name, onset, settings.seeds), settings.jobs)
+        for seeds in range(settings.seeds, settings.seeds + MORE_SEEDS + 1):
+            tested[name] = run_experiment(inv, meter, design(inv, name, onset, seeds), settings.jobs)
+            if decided(case, tested[name][0], settings):
+                break
         if proved(case, tested, settings):
             break  # what is left without it says enough about the others
     causes = judge_causes(inv, case, found, tested, settings)
@@ -109,6 +113,13 @@ def suspects_of(case: Case, found: Attribution, settings: TraceSettings) -> list
     names = names or [t.name for t in found.tranches[:1]]
     able = {t.name for t in found.tranches if 2 * t.n < len(found.ids)}  # else the rest is too small for a control
     return [n for n in dict.fromkeys(names) if n in able][: settings.suspects]
+
+
+def decided(case: Case, experiment: Experiment, settings: TraceSettings) -> bool:
+    """Whether an experiment tells: the interval excludes 0, or does not reach the share that a cause must have."""
+    hit = next(r for r in case.hits if r.bumper == case.behaviour.bumper)  # type: ignore[union-attr]
+    rate = hit.effect.value if hit.effect else 1.0
+    return experiment.effect.low > 0 or experiment.effect.high < settings.share * rate
 
 
 def proved(case: Case, tested: Tested, settings: TraceSettings) -> list[str]:
