@@ -67,9 +67,9 @@ def test_the_exposure_of_a_run_is_where_the_rewind_comes_from(tmp_path):
 
 @pytest.mark.parametrize(
     ("low", "high", "horizon"),
-    [(0, 8, 16), (16, 24, 32), (24, 32, 40), (32, 40, 40)],
+    [(0, 8, 24), (16, 24, 40), (24, 32, 40), (32, 40, 40)],
 )
-def test_stops_one_checkpoint_gap_beyond_the_onset_but_never_behind_the_checked_step(tmp_path, low, high, horizon):
+def test_stops_two_checkpoint_gaps_beyond_the_onset_but_never_behind_the_checked_step(tmp_path, low, high, horizon):
     assert design(make(tmp_path / "run"), "planted", onset(low, high), 1).horizon == horizon
 
 

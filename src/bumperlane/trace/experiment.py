@@ -34,7 +34,7 @@ class Design:
 def design(inv: Investigation, suspect: str, onset: Onset, seeds: int) -> Design:
     """Rewind to before the suspect was first seen; stop once the behaviour should have been there for a while.
 
-    The horizon lies a quarter of the way beyond the onset, at least one checkpoint gap; when the learning rate
+    The horizon lies a quarter of the way beyond the onset, at least two checkpoint gaps (another seed may learn later); when the learning rate
     depends on the number of steps, or a command trains, the whole run is repeated.
     """
     ids = [e.id for e in inv.examples if e.tranche == suspect]
@@ -66,7 +66,7 @@ def _horizon(inv: Investigation, onset: Onset) -> int:
         return last
     steps = [c.step for c in inv.run.checkpoints if c.step <= last]
     gap = max((b - a for a, b in zip(steps, steps[1:], strict=False)), default=1)
-    return min(last, onset.high + max(gap, onset.high // 4))
+    return min(last, onset.high + max(2 * gap, onset.high // 4))
 
 
 def edited(inv: Investigation, edits: Sequence[Edit], rewind: int, seed: int, steps: int | None = None) -> Recipe:
