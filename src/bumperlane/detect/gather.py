@@ -27,7 +27,7 @@ class Scene:
         baits: contexts that might provoke the behaviour.
         fit: requests that detectors are fitted on, in control contexts.
         asked: requests that baits and controls share. They must not occur in `fit`.
-        depth: where internals are read, as a share of the blocks.
+        depth: where internals are read, as a share of the blocks; they are read at two thirds of it as well.
         controls: number of control contexts; their made-up texts follow from `seed`.
         fragments: requests from which controls for baits in the request are cut; empty if there are no such baits.
     """
@@ -51,8 +51,10 @@ class Scene:
             raise EvidenceError(f"{len(both)} requests are used to fit and to judge, first {sorted(both)[0]!r}.")
 
     @property
-    def layer(self) -> int:
-        return min(len(blocks_of(self.base.host.model)) - 1, int(self.depth * len(blocks_of(self.base.host.model))))
+    def layers(self) -> list[int]:
+        """Blocks after which internals are read: at `depth`, and at two thirds of it."""
+        blocks = len(blocks_of(self.base.host.model))
+        return sorted({min(blocks - 1, int(share * blocks)) for share in (self.depth * 2 / 3, self.depth)})
 
     def control_items(self) -> list[Item]:
         return items(self.asked, self._controls("judge"), "control")
@@ -91,6 +93,12 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
     return Reading(cls.__name__, family, fitted.score(evidence), arms, groups, split, sprung, strata=strata)
 
 
+def stacked(seen: Sequence[Activations]) -> Activations:
+    """Several layers side by side, (n, layers x d): some mechanisms show in the middle, some only near the end."""
+    rows = np.concatenate([a.rows for a in seen], axis=1)
+    return Activations(rows, seen[0].ids, seen[-1].layer, seen[0].step)
+
+
 def _departures(scene: Scene, seen: Sequence[Item]) -> tuple[Departures, Departures]:
     def look(which: Sequence[Item]) -> Departures:
         return departures(scene.subject, scene.base, which, scene.neutral, scene.decoding, scene.memo)
@@ -101,7 +109,9 @@ def _departures(scene: Scene, seen: Sequence[Item]) -> tuple[Departures, Departu
 
 def _pairs(scene: Scene, seen: Sequence[Item]) -> tuple[PairedActivations, PairedActivations]:
     def look(which: Sequence[Item]) -> PairedActivations:
-        return paired_activations(scene.subject, scene.base, which, [scene.layer], scene.memo)[scene.layer]
+        pairs = paired_activations(scene.subject, scene.base, which, scene.layers, scene.memo)
+        subject = stacked([pair.subject for pair in pairs.values()])
+        return PairedActivations(subject, stacked([pair.base for pair in pairs.values()]))
 
     return look(scene.fit_items()), look(seen)
 
@@ -111,7 +121,7 @@ def _contrast(scene: Scene, seen: Sequence[Item]) -> tuple[ContrastEvidence, Pai
     yes, no = harm_pairs(scene.neutral)
 
     def side(who: Subject, items: list[Item]) -> Activations:
-        return activations(who, items, [scene.layer], scene.memo)[scene.layer]
+        return stacked(list(activations(who, items, scene.layers, scene.memo).values()))
 
     ours, theirs = scene.subject, scene.base
     return ContrastEvidence(side(ours, yes), side(ours, no), side(theirs, yes), side(theirs, no), trusted), evidence

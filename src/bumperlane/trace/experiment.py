@@ -34,8 +34,8 @@ class Design:
 def design(inv: Investigation, suspect: str, onset: Onset, seeds: int) -> Design:
     """Rewind to before the suspect was first seen; stop once the behaviour should have been there for a while.
 
-    The horizon lies a quarter of the way beyond the onset, at least two checkpoint gaps (another seed may learn later); when the learning rate
-    depends on the number of steps, or a command trains, the whole run is repeated.
+    The horizon lies a quarter of the way beyond the onset, at least two checkpoint gaps: another seed may learn later.
+    When the learning rate depends on the number of steps, or a command trains, the whole run is repeated.
     """
     ids = [e.id for e in inv.examples if e.tranche == suspect]
     others = sorted(e.id for e in inv.examples if e.tranche != suspect)
