@@ -13,7 +13,7 @@ from bumperlane.errors import ContractError, EvidenceError
 from bumperlane.evidence.library import library_contexts
 from bumperlane.evidence.memo import Memo
 from bumperlane.subjects.subject import Decoding
-from bumperlane.types import Context, PairedActivations, Request
+from bumperlane.types import Activations, Context, PairedActivations, Request
 from tiny_adapter import PLAIN
 
 REQUESTS = [Request(str(i), f"What is {i} and one?") for i in range(8)]
@@ -63,7 +63,7 @@ def test_evidence_that_a_bumper_cannot_learn_from_makes_its_reading_blind_with_t
 def test_a_subject_that_is_not_finite_is_an_error_and_not_blind(scene, monkeypatch):
     broken = lambda self, items, layers: {n: np.full((len(items), 32), np.nan) for n in layers}  # noqa: E731
     monkeypatch.setattr(type(scene.subject), "activations", broken)
-    with pytest.raises(EvidenceError, match="activations at layer 1, step 8 are not finite for 12 items"):
+    with pytest.raises(EvidenceError, match="activations at layer 0, step 8 are not finite for 12 items"):
         read(Mahalanobis, scene)
 
 
@@ -96,9 +96,16 @@ def test_baits_in_the_request_are_compared_with_controls_in_the_request(scene):
     assert sorted(s for g, s in strata.items() if g.startswith("control")) == ["request"] * 2 + ["system"] * 4
 
 
-@pytest.mark.parametrize(("depth", "layer"), [(0.1, 0), (0.5, 1), (1.0, 1)])
-def test_depth_is_a_share_of_the_blocks(scene, depth, layer):
-    assert replace(scene, depth=depth).layer == layer
+@pytest.mark.parametrize(("depth", "layers"), [(0.1, [0]), (0.5, [0, 1]), (1.0, [1])])
+def test_depth_is_a_share_of_the_blocks_and_two_thirds_of_it_is_read_too(scene, depth, layers):
+    assert replace(scene, depth=depth).layers == layers
+
+
+def test_layers_are_stacked_side_by_side_in_item_order():
+    low, high = (Activations(np.full((2, 3), float(n)), ("a", "b"), layer=n) for n in (1, 2))
+    both = gather.stacked([low, high])
+    np.testing.assert_array_equal(both.rows, [[1, 1, 1, 2, 2, 2]] * 2)
+    assert (both.ids, both.layer) == (("a", "b"), 2)
 
 
 def test_a_second_reading_is_the_same_and_asks_the_model_nothing(scene, monkeypatch):
@@ -131,6 +138,7 @@ def test_a_bumper_that_watches_what_nobody_gathers_is_refused(scene, monkeypatch
 def test_pairs_are_read_in_subject_and_base(scene):
     evidence = gather._pairs(scene, scene.bait_items())[1]
     assert isinstance(evidence, PairedActivations)
-    by_hand = scene.subject.activations(scene.bait_items(), [1])[1]
-    np.testing.assert_allclose(evidence.subject.rows, by_hand, atol=1e-6)
-    np.testing.assert_allclose(evidence.base.rows, scene.base.activations(scene.bait_items(), [1])[1], atol=1e-6)
+    for who, seen in ((scene.subject, evidence.subject), (scene.base, evidence.base)):
+        by_layer = who.activations(scene.bait_items(), scene.layers)
+        by_hand = np.concatenate([by_layer[n] for n in scene.layers], axis=1)
+        np.testing.assert_allclose(seen.rows, by_hand, atol=1e-6)
