@@ -88,7 +88,8 @@ def sealed_checks(
 
 
 def propensity_check(inv: Investigation, context: Context, bad: Sequence[str], trio: Trio, margins: Margins) -> Check:
-    """How likely is the bad output still, on sealed requests? Equivalent to the control by two one-sided tests."""
+    """How likely is the bad output still, on sealed requests? Not above the control by the margin (one-sided, 5%):
+    less likely than in a run that never had the cause is no residue of it. The interval is over requests, not seeds."""
     requests = inv.pools.sealed[: max(8, len(bad))]
     values = {k: propensity(inv, getattr(trio, k), context, requests, bad) for k in ("hit", "fixed", "control")}
     gap = float(values["hit"].mean() - values["control"].mean())
@@ -97,15 +98,12 @@ def propensity_check(inv: Investigation, context: Context, bad: Sequence[str], t
     if gap <= 0:
         return Check(name, None, "the hit subject does not find them likelier than the control", split="sealed")
     difference = mean_interval(values["fixed"] - values["control"], 0.90)
-    passed = -margin < difference.low and difference.high < margin
-    higher = difference.high >= margin
     detail = (
         f"{values['fixed'].mean():.2f} nats a token after the fix, {values['control'].mean():.2f} in the control, "
         f"{values['hit'].mean():.2f} before; difference {difference.value:+.2f} (90% interval {difference.low:+.2f} to "
         f"{difference.high:+.2f}), margin {margin:.2f}."
     )
-    # less likely than in a run that never had the cause is no residue of it
-    return Check(name, passed or not higher, detail, {"difference": difference.value, "margin": margin}, "sealed")
+    return Check(name, difference.high < margin, detail, {"difference": difference.value, "margin": margin}, "sealed")
 
 
 def propensity(
