@@ -13,15 +13,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bumperlane.detect.contract import SECTIONS, spring
+from bumperlane.detect.contract import SECTIONS, is_offline, pooled, scorer, spring
 from bumperlane.detect.fitted import load_fitted, save_fitted
 from bumperlane.errors import BumperlaneError
 
 EVIDENCE = ("clean", "bad", "blind")
 
 
-def fitted_on_its_trap(cls: type) -> tuple[Any, Any]:
+class Offline:
+    """An offline bumper's fit, seen like an online one: its batch is the clean twin and the bad (or blind) items."""
+
+    def __init__(self, fitted: Any) -> None:
+        self.fitted, self.score = fitted, fitted.score_batch
+
+
+def fitted_on_its_trap(cls: type, batch: str = "bad") -> tuple[Any, Any]:
     trap = cls.trap()
+    if is_offline(cls):
+        return trap, Offline(trap.bumper.fit(trap.fit, pooled(trap.clean, getattr(trap, batch))))
     return trap, trap.bumper.fit(trap.fit)
 
 
@@ -82,7 +91,7 @@ def stays_quiet_on_the_clean_twin(cls: type, path: Path) -> None:
 
 def does_not_flag_its_blind_spot(cls: type, path: Path) -> None:
     """If this fails, the bumper sees more than its docstring says: correct the docstring."""
-    trap, fitted = fitted_on_its_trap(cls)
+    trap, fitted = fitted_on_its_trap(cls, "blind")
     flagged = over_the_clean_line(fitted.score(trap.blind).values, fitted.score(trap.clean).values)
     assert flagged <= 0.1, f"{flagged:.0%} of the blind evidence is flagged"
 
@@ -114,12 +123,12 @@ def refuses_numbers_that_are_not_finite(cls: type, path: Path) -> None:
                 fitted.score(make())
         for make in spoiled(trap.fit, value):
             with pytest.raises(BumperlaneError, match="not finite"):
-                trap.bumper.fit(make())
+                scorer(trap.bumper, make(), trap.bad)
 
 
 def cannot_be_changed_once_made(cls: type, path: Path) -> None:
     trap, fitted = fitted_on_its_trap(cls)
-    for made in (trap.bumper, fitted):
+    for made in (trap.bumper, getattr(fitted, "fitted", fitted)):
         for name in [f.name for f in fields(made)] + ["anything"]:
             with pytest.raises(FrozenInstanceError):
                 setattr(made, name, None)
@@ -128,10 +137,10 @@ def cannot_be_changed_once_made(cls: type, path: Path) -> None:
 def fits_without_a_trace(cls: type, path: Path) -> None:
     """Fitting and scoring change neither the bumper nor the evidence."""
     trap, untouched = cls.trap(), cls.trap()
-    fitted = trap.bumper.fit(trap.fit)
-    first = fitted.score(trap.bad).values
-    fitted.score(trap.clean)
-    np.testing.assert_array_equal(fitted.score(trap.bad).values, first)
+    score = scorer(trap.bumper, trap.fit, pooled(trap.clean, trap.bad))
+    first = score(trap.bad).values
+    score(trap.clean)
+    np.testing.assert_array_equal(score(trap.bad).values, first)
     assert trap.bumper == untouched.bumper
     for name in ("fit", *EVIDENCE):
         assert same(getattr(trap, name), getattr(untouched, name)), f"{name} was changed"
@@ -139,14 +148,17 @@ def fits_without_a_trace(cls: type, path: Path) -> None:
 
 def saves_and_loads_to_identical_scores(cls: type, path: Path) -> None:
     trap, fitted = fitted_on_its_trap(cls)
-    again = load_fitted(type(fitted), save_fitted(fitted, path / f"{cls.__name__}.safetensors"))
+    held = getattr(fitted, "fitted", fitted)
+    again = load_fitted(type(held), save_fitted(held, path / f"{cls.__name__}.safetensors"))
+    again = Offline(again) if is_offline(cls) else again
     for name in EVIDENCE:
         np.testing.assert_array_equal(again.score(getattr(trap, name)).values, fitted.score(getattr(trap, name)).values)
 
 
 def has_no_score_before_it_is_fitted(cls: type, path: Path) -> None:
     assert not hasattr(cls, "score"), "an unfitted bumper that can score gives numbers that mean nothing"
-    assert not isinstance(fitted_on_its_trap(cls)[1], cls)
+    fitted = fitted_on_its_trap(cls)[1]
+    assert not isinstance(getattr(fitted, "fitted", fitted), cls)
 
 
 def says_what_it_flags_and_what_it_is_blind_to(cls: type, path: Path) -> None:
@@ -165,6 +177,14 @@ def plants_its_trap_on_items_it_was_not_fitted_on(cls: type, path: Path) -> None
         assert not all_ids(trap.fit) & all_ids(getattr(trap, name)), f"{name} shares items with fit"
 
 
+def is_either_online_or_offline(cls: type, path: Path) -> None:
+    """An offline bumper has no `score`: nothing that judges requests as they come can take it by mistake."""
+    fitted = fitted_on_its_trap(cls)[1]
+    held = getattr(fitted, "fitted", fitted)
+    assert hasattr(held, "score") != hasattr(held, "score_batch")
+    assert hasattr(held, "score_batch") == is_offline(cls)
+
+
 PROMISES = (
     catches_its_own_trap,
     stays_quiet_on_the_clean_twin,
@@ -178,6 +198,7 @@ PROMISES = (
     has_no_score_before_it_is_fitted,
     says_what_it_flags_and_what_it_is_blind_to,
     plants_its_trap_on_items_it_was_not_fitted_on,
+    is_either_online_or_offline,
 )
 
 

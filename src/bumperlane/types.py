@@ -101,18 +101,65 @@ class Activations:
                 f"activations must be (n, d) with n ids, got rows {self.rows.shape} and {len(self.ids)} ids. "
                 "Pool each prompt to one vector before making Activations."
             )
-        finite = np.isfinite(self.rows).all(axis=1)
-        if not finite.all():
-            bad = [self.ids[i] for i in np.flatnonzero(~finite)[:3]]
-            raise EvidenceError(
-                f"activations at layer {self.layer}, step {self.step} are not finite for {(~finite).sum()} items, "
-                f"first {bad}. Check the checkpoint for overflow; a bumper must never score NaN."
-            )
+        refuse_not_finite(self.rows, self.ids, f"activations at layer {self.layer}, step {self.step}")
 
     @property
     def place(self) -> tuple[int, int]:
         """(layer, d). Scores are only comparable between equal places."""
         return self.layer, self.rows.shape[1]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The same items read at several layers, shallow to deep.
+
+    Attributes:
+        rows: float array of shape (n, L, d).
+        ids: n item ids, in row order.
+        layers: the L block indices.
+        step: optimizer step of the checkpoint; -1 for the untouched base.
+    """
+
+    rows: np.ndarray
+    ids: tuple[str, ...]
+    layers: tuple[int, ...]
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rows.ndim != 3 or self.rows.shape[:2] != (len(self.ids), len(self.layers)):
+            raise EvidenceError(
+                f"layers must be (n, L, d) with n ids and L layers, got rows {self.rows.shape}, {len(self.ids)} ids "
+                f"and {len(self.layers)} layers. Read every item at every layer."
+            )
+        refuse_not_finite(self.rows, self.ids, f"activations at layers {self.layers}, step {self.step}")
+
+    def at(self, index: int) -> Activations:
+        """The index-th layer alone."""
+        return Activations(self.rows[:, index], self.ids, self.layers[index], self.step)
+
+    @property
+    def place(self) -> tuple[tuple[int, ...], int]:
+        """(layers, d). Scores are only comparable between equal places."""
+        return self.layers, self.rows.shape[2]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Activations with a known answer: what a probe learns from. `labels` (n,) bool; True is the bad kind."""
+
+    activations: Activations
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != (len(self.activations.ids),) or self.labels.dtype != bool:
+            raise EvidenceError(
+                f"labels must be {len(self.activations.ids)} booleans, one an item, got {self.labels.dtype} of shape "
+                f"{self.labels.shape}."
+            )
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return self.activations.ids
 
 
 @dataclass(frozen=True)
@@ -274,6 +321,17 @@ class Check:
     detail: str
     numbers: Mapping[str, float] = field(default_factory=dict)
     split: Split = "open"
+
+
+def refuse_not_finite(rows: np.ndarray, ids: tuple[str, ...], what: str) -> None:
+    """Raises EvidenceError naming the items of which a number is NaN or infinite."""
+    finite = np.isfinite(rows).all(axis=tuple(range(1, rows.ndim)))
+    if not finite.all():
+        bad = [ids[i] for i in np.flatnonzero(~finite)[:3]]
+        raise EvidenceError(
+            f"{what} are not finite for {(~finite).sum()} items, first {bad}. Check the checkpoint for overflow; a "
+            "bumper must never score NaN."
+        )
 
 
 def numbered(n: int, start: int = 0) -> tuple[str, ...]:

@@ -129,9 +129,7 @@ def test_a_bumper_that_watches_what_nobody_gathers_is_refused(scene, monkeypatch
 
     monkeypatch.setattr(gather, "spring", lambda cls: (True, ""))
     assert "Reads" not in contract.REGISTRY
-    with pytest.raises(
-        ContractError, match=r"Reads watches dict, which nobody gathers. Known: \['ContrastProbe', 'Dep"
-    ):
+    with pytest.raises(ContractError, match=r"Reads watches dict, which nobody gathers. Known: \['Activations', 'Con"):
         read(Reads, scene)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from bumperlane.detect.internals.against_base import AgainstBase
 from bumperlane.detect.internals.mahalanobis import Mahalanobis
 from bumperlane.detect.internals.reference_residual import ReferenceResidual
 from bumperlane.errors import EvidenceError, SettingError
@@ -37,7 +38,7 @@ def test_sees_a_small_change_that_is_lost_in_the_spread_of_prompts():
         line = np.quantile(fitted.score(pair(quiet[100:200], base[100:200])).values, 0.95)
         return (fitted.score(pair(shifted[200:], base[200:])).values > line).mean()
 
-    assert caught(ReferenceResidual()) == 1 and caught(Mahalanobis()) < 0.5
+    assert caught(ReferenceResidual()) == 1 and caught(AgainstBase(Mahalanobis())) < 0.5
 
 
 def test_is_blind_to_a_change_of_the_same_kind_on_every_prompt():
@@ -80,5 +81,5 @@ def test_refuses_to_score_another_layer():
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan")])
 def test_refuses_a_shrinkage_outside_its_range(share):
-    with pytest.raises(SettingError, match=r"shrinkage must be in \(0, 1\] or None"):
+    with pytest.raises(SettingError, match=r"shrinkage must be in \(0, 1\], .ledoit-wolf"):
         ReferenceResidual(shrinkage=share)

@@ -2,7 +2,8 @@
 
 import difflib
 import inspect
-from dataclasses import is_dataclass
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -26,8 +27,36 @@ class Fitted(Protocol):
         ...
 
 
+class OfflineFitted(Protocol):
+    """What `fit` of an offline bumper returns. It has no `score`, so nothing that judges requests as they come (the
+    gate) can take it by mistake."""
+
+    def score_batch(self, seen: Any) -> Scores:
+        """One finite number per item of the batch it was fitted with; higher is worse."""
+        ...
+
+
+class OfflineBumper(Protocol):
+    """A detector that uses statistics of the untrusted batch itself."""
+
+    watches: ClassVar[type]
+    family: ClassVar[str]
+
+    def fit(self, clean: Any, untrusted: Any) -> OfflineFitted:
+        """Learn how the untrusted batch differs from clean evidence."""
+        ...
+
+    @classmethod
+    def trap(cls) -> Trap:
+        """As for a bumper. It is fitted with `clean` and `bad` (or `blind`) together as the untrusted batch."""
+        ...
+
+
 class Bumper(Protocol):
-    """A detector before it has seen clean evidence. It has no `score`."""
+    """A detector before it has seen clean evidence. It has no `score`.
+
+    An online one: it uses no statistics of what it scores. `by_default = False` keeps it out of checks that name none.
+    """
 
     watches: ClassVar[type]
     family: ClassVar[str]
@@ -52,11 +81,55 @@ def bumper(cls: T) -> T:
         raise ContractError(f"bumper {cls.__name__} lacks {missing}. See docs/add-a-bumper.md for a 25-line example.")
     if cls.family not in FAMILIES:  # type: ignore[attr-defined]
         raise ContractError(f"bumper {cls.__name__} has family {cls.family!r}. Known: {', '.join(FAMILIES)}.")  # type: ignore[attr-defined]
+    if len(_evidence_of_fit(cls)) not in (1, 2):
+        raise ContractError(
+            f"bumper {cls.__name__} is fitted on {_evidence_of_fit(cls)}. Take one piece of clean evidence, or for an "
+            "offline bumper the untrusted batch as well: fit(self, clean, untrusted)."
+        )
     held = REGISTRY.get(cls.__name__)
     if held is not None and (held.__module__, held.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ContractError(f"two bumpers are named {cls.__name__}: in {held.__module__} and {cls.__module__}.")
     REGISTRY[cls.__name__] = cls
     return cls
+
+
+def is_offline(cls: type) -> bool:
+    """Whether a bumper needs the untrusted batch before it can score any of it."""
+    return len(_evidence_of_fit(cls)) == 2
+
+
+def scorer(made: Any, clean: Any, untrusted: Any = None) -> Callable[[Any], Scores]:
+    """Fit a bumper of either kind and return what scores: `score` of an online one, `score_batch` of an offline one.
+
+    Raises SettingError when an offline bumper is given no untrusted batch.
+    """
+    if not is_offline(type(made)):
+        return made.fit(clean).score
+    if untrusted is None:
+        raise SettingError(
+            f"{type(made).__name__} is an offline bumper: it needs the untrusted batch that it shall score. "
+            "Pass the batch, or use an online bumper where requests come one by one."
+        )
+    return made.fit(clean, untrusted).score_batch
+
+
+def _evidence_of_fit(cls: type) -> list[str]:
+    taken = list(inspect.signature(cls.fit).parameters.values())[1:]  # type: ignore[attr-defined]
+    return [p.name for p in taken if p.default is inspect.Parameter.empty]
+
+
+def pooled(one: Any, other: Any) -> Any:
+    """Two pieces of evidence of one kind as one: whatever has an entry an item is joined, the rest must agree."""
+    n, joined = len(one.ids), {}
+    for field in fields(one):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        if is_dataclass(a):
+            joined[field.name] = pooled(a, b)
+        elif isinstance(a, np.ndarray) and len(a) == n:
+            joined[field.name] = np.concatenate([a, b])
+        elif isinstance(a, tuple) and len(a) == n and field.name != "layers":
+            joined[field.name] = a + b
+    return replace(one, **joined)
 
 
 def load_bumpers() -> dict[str, type]:
@@ -72,6 +145,11 @@ def load_bumpers() -> dict[str, type]:
         if found not in REGISTRY.values():
             raise ContractError(f"entry point {point.name!r} ({point.value}) is no bumper. Put @bumper on its class.")
     return dict(sorted(REGISTRY.items()))
+
+
+def default_bumpers() -> list[type]:
+    """Those that a check runs when it names none: all but built-ins that say `by_default = False`."""
+    return [cls for cls in load_bumpers().values() if getattr(cls, "by_default", True)]
 
 
 def find_bumper(name: str) -> type:
@@ -95,8 +173,8 @@ def spring(cls: type) -> tuple[bool, str]:
     Sprung means: at least 90% of the bad items stand above the 95th percentile of unseen clean ones.
     """
     trap = cls.trap()  # type: ignore[attr-defined]
-    fitted = trap.bumper.fit(trap.fit)
-    clean, bad = fitted.score(trap.clean).values, fitted.score(trap.bad).values
+    score = scorer(trap.bumper, trap.fit, pooled(trap.clean, trap.bad) if is_offline(cls) else None)
+    clean, bad = score(trap.clean).values, score(trap.bad).values
     line = float(np.quantile(clean, 0.95, method="higher"))
     caught = float((bad > line).mean())
     return caught >= 0.9, f"caught {caught:.0%} of {len(bad)} planted items; clean line {line:.3g}"

@@ -14,8 +14,9 @@ from ..subjects.activations import blocks_of
 from ..subjects.generate import Decoding
 from ..subjects.subject import Subject
 from ..types import Activations, Context, Departures, Item, PairedActivations, Reading, Request, Scores, Split
-from .contract import spring
+from .contract import scorer, spring
 from .harm_pairs import harm_pairs
+from .internals.against_base import AgainstBase
 from .internals.contrast_probe import ContrastEvidence, ContrastProbe
 
 
@@ -72,8 +73,8 @@ class Scene:
 def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
     """Spring the trap, gather, fit on trusted items, score controls and baits.
 
-    What the bumper cannot use (EvidenceError while fitting) makes the reading blind, with the reason; a subject that
-    is not finite is an error for everyone and is raised.
+    A detector of activations is read relative to the base. What the bumper cannot use (EvidenceError while fitting)
+    makes the reading blind, with the reason; a subject that is not finite is an error for everyone and is raised.
     """
     sprung, _ = spring(cls)
     seen = [*scene.control_items(), *scene.bait_items()]
@@ -84,13 +85,14 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
     clean, evidence = gather(scene, seen)
     arms, groups = tuple(i.arm for i in seen), tuple(i.group for i in seen)
     family = cls.family  # type: ignore[attr-defined]
+    made = AgainstBase(cls()) if cls.watches is Activations else cls()  # type: ignore[attr-defined]
     try:
-        fitted = cls().fit(clean)
+        score = made.fit(clean, evidence).score if isinstance(made, AgainstBase) else scorer(made, clean, evidence)
     except EvidenceError as error:
         empty = Scores(np.zeros(0), (), cls.__name__)
         return Reading(cls.__name__, family, empty, (), (), split, sprung, str(error))
     strata = tuple("request" if i.context.prefix or i.context.suffix else "system" for i in seen)
-    return Reading(cls.__name__, family, fitted.score(evidence), arms, groups, split, sprung, strata=strata)
+    return Reading(cls.__name__, family, score(evidence), arms, groups, split, sprung, strata=strata)
 
 
 def stacked(seen: Sequence[Activations]) -> Activations:
@@ -128,4 +130,9 @@ def _contrast(scene: Scene, seen: Sequence[Item]) -> tuple[ContrastEvidence, Pai
 
 
 Gather = Callable[[Scene, Sequence[Item]], tuple]
-GATHER: dict[type, Gather] = {Departures: _departures, PairedActivations: _pairs, ContrastProbe: _contrast}
+GATHER: dict[type, Gather] = {
+    Departures: _departures,
+    Activations: _pairs,
+    PairedActivations: _pairs,
+    ContrastProbe: _contrast,
+}

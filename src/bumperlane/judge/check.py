@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..case import Behaviour, BumperResult, Case, Sample, of_judgement, save_case
-from ..detect.contract import find_bumper, load_bumpers, spring
+from ..detect.contract import default_bumpers, find_bumper, spring
 from ..detect.gather import Scene, read
 from ..errors import SettingError
 from ..evidence.library import library_contexts
@@ -37,7 +37,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     """
     began = time.monotonic()
     settings = settings or Settings()
-    bumpers = [find_bumper(name) for name in settings.bumpers] or list(load_bumpers().values())
+    bumpers = [find_bumper(name) for name in settings.bumpers] or default_bumpers()
     inv = Investigation(Run.open(run), Path(directory), settings, say)
     inv.run.at(inv.step)
     baits = bait_contexts(inv)

@@ -1,120 +1,76 @@
-"""Distance of an activation from the cloud of trusted ones, beyond what the untouched base already shows."""
+"""Distance of an activation from the cloud of trusted ones."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
-from ...errors import EvidenceError, SettingError
-from ...types import Activations, PairedActivations, Scores, Trap, numbered
+from ...errors import EvidenceError
+from ...types import Activations, Scores, Trap, numbered
 from ..contract import bumper
+from .moments import Moments
+from .whitening import Cloud, Shrinkage, checked
 
 
 @bumper
 @dataclass(frozen=True)
 class Mahalanobis:
-    """Flags prompts whose activation lies further from trusted ones than it does in the model's own base.
+    """Flags activations that lie far from trusted ones, in units of trusted spread.
 
-    An unusual prompt is far from trusted data in any model, the untouched base included: a tag that nobody taught
-    stands out as much as one that was taught. So the base's own distance for the same prompt is taken away.
-
-    Watches: PairedActivations, rows (n, d) of subject and base at one layer.
-    Score: log ratio of the two mean squared distances, subject over base; about 0 on clean data, no bound.
-    Blind to: a mechanism that moves the activation only inside the trusted spread, or along directions in which the
-        base had moved as far; drift that trusted data shows too.
-    Source: Lee et al. 2018, arXiv:1807.03888, with one class, a shrunk correlation matrix (Ledoit and Wolf 2004) and
-        our difference from the base.
+    Watches: Activations, rows (n, d) at one layer.
+    Score: log of the mean squared whitened coordinate; about 0 on clean data, no bound.
+    Blind to: a mechanism that moves the activation only inside the trusted spread; drift that trusted data shows too.
+        It sees novelty: in a check its score is taken relative to the untouched base (`AgainstBase`).
+    Source: Lee et al. 2018, arXiv:1807.03888, with one class and a shrunk correlation matrix instead of a covariance.
 
     Args:
-        shrinkage: in (0, 1], share of the correlation matrix replaced by the identity; None estimates it by
-            Ledoit-Wolf.
+        shrinkage: in (0, 1], share of the correlation matrix replaced by the identity, or how it is estimated:
+            'ledoit-wolf' (Ledoit and Wolf 2004) or 'oas' (Chen et al. 2010; the one that merged moments allow).
     """
 
-    watches = PairedActivations
+    watches = Activations
     family = "internals"
-    shrinkage: float | None = None
+    shrinkage: Shrinkage = "ledoit-wolf"
 
     def __post_init__(self) -> None:
-        if self.shrinkage is not None and not 0 < self.shrinkage <= 1:
-            raise SettingError(f"shrinkage must be in (0, 1] or None, got {self.shrinkage}. Try 0.1.")
+        checked(self.shrinkage)
 
-    def fit(self, clean: PairedActivations) -> "FittedMahalanobis":
-        """Learn both trusted clouds. Raises EvidenceError below 8 rows or without spread."""
-        ours, theirs = cloud(clean.subject, self.shrinkage), cloud(clean.base, self.shrinkage)
-        return FittedMahalanobis(*clean.subject.place, *ours, *theirs)
+    def fit(self, clean: Activations) -> "FittedMahalanobis":
+        """Learn the trusted cloud. Raises EvidenceError below 8 rows or without spread."""
+        return _fitted(clean.layer, Cloud.around(clean, self.shrinkage))
+
+    def fit_moments(self, clean: Moments) -> "FittedMahalanobis":
+        """Learn it from streamed or merged moments. Raises SettingError at Ledoit-Wolf, which needs the rows."""
+        return _fitted(clean.layer, Cloud.from_moments(clean, self.shrinkage))
 
     @classmethod
     def trap(cls) -> Trap:
-        """Shifts along an axis in which trusted data barely varies; the clean twin is as novel, in both models."""
+        """A shift along an axis in which trusted data barely varies; the blind spot is one inside a wide axis."""
         rng, scale = np.random.default_rng(0), np.array([10.0, 1.0, 0.1, 0.1])
 
-        def pair(n: int, ours: float, theirs: float, start: int) -> PairedActivations:
-            a, b = (rng.normal(size=(n, 4)) * scale for _ in range(2))
-            a[:, 2] += ours
-            b[:, 2] += theirs
-            ids = numbered(n, start)
-            return PairedActivations(Activations(a, ids), Activations(b, ids))
+        def at(n: int, axis: int, shift: float, start: int) -> Activations:
+            return Activations(rng.normal(size=(n, 4)) * scale + shift * np.eye(4)[axis], numbered(n, start))
 
-        fit, clean = pair(400, 0, 0, 0), pair(200, 3, 3, 400)
-        return Trap(cls(shrinkage=1e-6), fit, clean, bad=pair(50, 30, 0, 600), blind=pair(200, 3, 3, 650))
+        return Trap(cls(1e-6), at(400, 0, 0, 0), at(200, 0, 0, 400), bad=at(50, 2, 3, 600), blind=at(200, 0, 3, 650))
 
 
 @dataclass(frozen=True)
 class FittedMahalanobis:
-    """Mean (d,), spread (d,) and lower Cholesky factor (d, d) of the correlation, of subject and base."""
+    """Mean (d,) and lower triangular whitening (d, d) of trusted rows."""
 
     layer: int
     d: int
     mean: np.ndarray
-    spread: np.ndarray
-    chol: np.ndarray
-    base_mean: np.ndarray
-    base_spread: np.ndarray
-    base_chol: np.ndarray
+    whitening: np.ndarray
 
-    def score(self, seen: PairedActivations) -> Scores:
+    def score(self, seen: Activations) -> Scores:
         """Raises EvidenceError for another layer or width than the fitted one."""
-        place = (self.layer, self.d)
-        if seen.subject.place != place:
+        if seen.place != (self.layer, self.d):
             raise EvidenceError(
-                f"fitted at (layer, d) {place}, cannot score {seen.subject.place}. Read the same layer."
+                f"fitted at (layer, d) {(self.layer, self.d)}, cannot score {seen.place}. Read the same layer."
             )
-        ours = mean_square(seen.subject.rows, self.mean, self.spread, self.chol)
-        theirs = mean_square(seen.base.rows, self.base_mean, self.base_spread, self.base_chol)
-        return Scores(np.log(ours) - np.log(theirs), seen.ids, "Mahalanobis")
+        distance = Cloud(self.mean, self.whitening).mean_square(seen.rows)
+        return Scores(np.log(np.maximum(distance, 1e-12)), seen.ids, "Mahalanobis")
 
 
-def cloud(trusted: Activations, shrinkage: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    n, d = trusted.rows.shape
-    if n < 8:
-        raise EvidenceError(f"a cloud needs 8 or more trusted rows, got {n}. Pass more trusted prompts.")
-    rows = trusted.rows.astype(np.float64)  # a float32 covariance can lose definiteness
-    mean, spread = rows.mean(axis=0), rows.std(axis=0)
-    if not spread.any():
-        raise EvidenceError(
-            f"all {n} trusted rows at layer {trusted.layer} are equal. Check that the hook reads the right module."
-        )
-    # correlation scaling: a few massive dimensions would otherwise set the shrinkage target for all others
-    spread = np.where(spread > 0, spread, spread[spread > 0].min())
-    scaled = (rows - mean) / spread
-    share = ledoit_wolf(scaled) if shrinkage is None else shrinkage
-    correlation = scaled.T @ scaled / n
-    shrunk = (1 - share) * correlation + share * np.trace(correlation) / d * np.eye(d)
-    return mean, spread, np.linalg.cholesky(shrunk)
-
-
-def ledoit_wolf(centred: np.ndarray) -> float:
-    """The shrinkage that minimises expected squared error of a covariance of centred rows (n, d), in (0, 1]."""
-    n, d = centred.shape
-    squares = centred**2
-    product = centred.T @ centred
-    mu = squares.sum() / n / d
-    delta = ((product / n) ** 2).sum() / d - mu**2
-    beta = ((squares.T @ squares).sum() / n - ((product / n) ** 2).sum()) / (d * n)
-    return float(np.clip(beta / delta, 1e-6, 1.0)) if delta > 0 else 1.0
-
-
-def mean_square(rows: np.ndarray, mean: np.ndarray, spread: np.ndarray, chol: np.ndarray) -> np.ndarray:
-    """Mean squared whitened coordinate, (n,)."""
-    white = solve_triangular(chol, ((rows - mean) / spread).T.astype(np.float64), lower=True)
-    return np.maximum((white**2).mean(axis=0), 1e-12)
+def _fitted(layer: int, cloud: Cloud) -> FittedMahalanobis:
+    return FittedMahalanobis(layer, len(cloud.mean), cloud.mean, cloud.whitening)

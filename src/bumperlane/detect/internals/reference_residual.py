@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import EvidenceError, SettingError
+from ...errors import EvidenceError
 from ...types import Activations, PairedActivations, Scores, Trap, numbered
 from ..contract import bumper
-from .mahalanobis import cloud, mean_square
+from .whitening import Cloud, Shrinkage, checked
 
 
 @bumper
@@ -21,16 +21,15 @@ class ReferenceResidual:
     Source: our own; Mahalanobis distance (Lee et al. 2018) on the difference to a reference model.
 
     Args:
-        shrinkage: in (0, 1], or None to estimate it by Ledoit-Wolf.
+        shrinkage: in (0, 1], 'ledoit-wolf' or 'oas'.
     """
 
     watches = PairedActivations
     family = "internals"
-    shrinkage: float | None = None
+    shrinkage: Shrinkage = "ledoit-wolf"
 
     def __post_init__(self) -> None:
-        if self.shrinkage is not None and not 0 < self.shrinkage <= 1:
-            raise SettingError(f"shrinkage must be in (0, 1] or None, got {self.shrinkage}. Try 0.1.")
+        checked(self.shrinkage)
 
     def fit(self, clean: PairedActivations) -> "FittedReferenceResidual":
         """Learn the trusted differences. Raises EvidenceError below 8 rows, or when all differences are equal."""
@@ -40,7 +39,8 @@ class ReferenceResidual:
                 f"subject and base differ in the same way, or not at all, on all {len(difference.ids)} trusted rows at "
                 f"layer {difference.layer}. Read a layer at or after the first one that was finetuned."
             )
-        return FittedReferenceResidual(*clean.subject.place, *cloud(difference, self.shrinkage))
+        cloud = Cloud.around(difference, self.shrinkage)
+        return FittedReferenceResidual(*clean.subject.place, cloud.mean, cloud.whitening)
 
     @classmethod
     def trap(cls) -> Trap:
@@ -59,13 +59,12 @@ class ReferenceResidual:
 
 @dataclass(frozen=True)
 class FittedReferenceResidual:
-    """Mean (d,), spread (d,) and lower Cholesky factor (d, d) of the correlation of trusted differences."""
+    """Mean (d,) and lower triangular whitening (d, d) of trusted differences."""
 
     layer: int
     d: int
     mean: np.ndarray
-    spread: np.ndarray
-    chol: np.ndarray
+    whitening: np.ndarray
 
     def score(self, seen: PairedActivations) -> Scores:
         """Raises EvidenceError for another layer or width than the fitted one."""
@@ -73,8 +72,8 @@ class FittedReferenceResidual:
             raise EvidenceError(
                 f"fitted at (layer, d) {(self.layer, self.d)}, cannot score {seen.subject.place}. Read the same layer."
             )
-        distance = mean_square(_difference(seen), self.mean, self.spread, self.chol)
-        return Scores(np.log(distance), seen.ids, "ReferenceResidual")
+        distance = Cloud(self.mean, self.whitening).mean_square(_difference(seen))
+        return Scores(np.log(np.maximum(distance, 1e-12)), seen.ids, "ReferenceResidual")
 
 
 def _difference(pair: PairedActivations) -> np.ndarray:
