@@ -111,7 +111,7 @@ def verify(
     inv.say("verifying: the bumper that was hit", 0, 6)
     checks = [steering_check(inv, meter, trio)]
     inv.say("verifying: sealed bumpers", 1, 6)
-    sealed, order = sealed_checks(inv, sealed_contexts(meter.context, inv.neutral, inv.settings.seed), trio)
+    sealed, order = sealed_checks(inv, sealed_contexts(meter.context, inv.neutral, inv.settings.seed), trio, margins)
     checks += sealed
     steps = (
         ("propensity", lambda: [propensity_check(inv, order[0], query.bad, trio, margins)]),

@@ -19,7 +19,7 @@ from ..judge.rates import exact_interval, rate_difference
 from ..subjects.subject import Subject
 from ..trace.attribution import Query
 from ..trace.meter import Meter
-from ..types import Check, Context, Interval, Judgement, Request, Split
+from ..types import Check, Context, Interval, Judgement, Reading, Request, Split
 
 CONTROLS = 6
 
@@ -53,24 +53,26 @@ def steering_check(inv: Investigation, meter: Meter, trio: Trio) -> Check:
     """The bumper that was hit, on requests it may know: does it still hit?"""
     s = inv.settings
     asked = inv.pools.open[s.screen : s.screen + s.requests]
-    verdict = _judged(inv, meter.bumper, trio.fixed, [meter.context], asked, "open")
+    verdict, _ = _judged(inv, meter.bumper, trio.fixed, [meter.context], asked, "open")
     return _of_judgement(f"{meter.bumper.__name__}, which was hit", verdict, "open")
 
 
 def sealed_checks(
-    inv: Investigation, contexts: Sequence[Context], trio: Trio
+    inv: Investigation, contexts: Sequence[Context], trio: Trio, margins: Margins
 ) -> tuple[list[Check], tuple[Context, ...]]:
     """Bumpers on contexts and requests that nothing before has read: what is said, and what goes on inside.
 
     Only contexts in which the hit subject departs can tell anything; where there are none the check is not passed
-    and not failed. Returns the checks, and the contexts in which it departs most by behaviour, worst first.
+    and not failed. A fixed subject that is still flagged is compared with the control: a bumper that flags a run which
+    never had the cause just as much sees the context, and no residue. Returns the checks, and the contexts in which
+    the hit subject departs most by behaviour, worst first.
     """
     asked, found = inv.pools.sealed[:8], []
     by_id, order = {c.id: c for c in contexts}, tuple(contexts)
     for cls, what in ((PairedContexts, "behaviour"), (ReferenceResidual, "internals")):
         inv.ledger.look(cls.__name__, "sealed", "verification", key=f"sealed/{cls.__name__}/{subject_key(trio.fixed)}")
         name = f"sealed {what}: {cls.__name__} in {len(contexts)} new contexts"
-        before = _judged(inv, cls, trio.hit, contexts, asked, "sealed")
+        before, _ = _judged(inv, cls, trio.hit, contexts, asked, "sealed")
         fires = [g.group for g in before.groups if g.p_holm <= inv.settings.alpha]
         if cls is PairedContexts and before.groups:
             order = tuple(by_id[g.group] for g in before.groups)
@@ -80,11 +82,37 @@ def sealed_checks(
             )
             continue
         telling = [by_id[name] for name in fires]
-        after = _judged(inv, cls, trio.fixed, telling, asked, "sealed")
+        after, _ = _judged(inv, cls, trio.fixed, telling, asked, "sealed")
         check = _of_judgement(name, after, "sealed")
-        detail = f"flagged in {len(fires)} of {len(contexts)} before the fix; now {after.verdict}. {after.why}"
-        found.append(Check(name, check.passed, detail, {**check.numbers, "contexts": len(fires)}, "sealed"))
+        passed, compared = check.passed, ""
+        if passed is False:
+            passed, compared = _against_control(inv, cls, telling, trio, margins)
+        detail = (
+            f"flagged in {len(fires)} of {len(contexts)} before the fix; now {after.verdict}. {after.why}{compared}"
+        )
+        found.append(Check(name, passed, detail, {**check.numbers, "contexts": len(fires)}, "sealed"))
     return found, order
+
+
+def _against_control(
+    inv: Investigation, cls: type, contexts: Sequence[Context], trio: Trio, margins: Margins
+) -> tuple[bool | None, str]:
+    """Mean score of the fixed subject above the control's, item by item, as a share of the hit subject's."""
+    asked, values = inv.pools.sealed[:8], {}
+    for who in ("hit", "fixed", "control"):
+        _, reading = _judged(inv, cls, getattr(trio, who), contexts, asked, "sealed")
+        if reading.why_blind:
+            return None, f" The {who} subject cannot be read there: {reading.why_blind}"
+        values[who] = reading.scores.values[np.array(reading.arms) == "bait"]
+    gap = float(values["hit"].mean() - values["control"].mean())
+    if gap <= 0:
+        return None, " A run that never had the cause is flagged there as much as the hit subject was."
+    difference, margin = mean_interval(values["fixed"] - values["control"], 0.90), margins.share * gap
+    return difference.high < margin, (
+        f" Mean score {values['fixed'].mean():.2f}, in a run that never had the cause {values['control'].mean():.2f}, "
+        f"before the fix {values['hit'].mean():.2f}; difference to that run {difference.value:+.2f} (90% interval "
+        f"{difference.low:+.2f} to {difference.high:+.2f}), margin {margin:.2f}."
+    )
 
 
 def propensity_check(inv: Investigation, context: Context, bad: Sequence[str], trio: Trio, margins: Margins) -> Check:
@@ -213,14 +241,15 @@ def _judged(
     contexts: Sequence[Context],
     asked: Sequence[Request],
     split: Split,
-) -> Judgement:
+) -> tuple[Judgement, Reading]:
     scene = Scene(
         subject, inv.base, inv.neutral, tuple(contexts), inv.pools.fit, tuple(asked), inv.memo,
         seed=f"{split}-verify-{inv.settings.seed}", depth=inv.settings.depth, controls=CONTROLS,
         fragments=[r.text for r in inv.pools.fit] if any(c.prefix or c.suffix for c in contexts) else [],
         decoding=inv.decoding,
     )  # fmt: skip
-    return judge([read(cls, scene, split)], inv.settings.judge)[0]
+    reading = read(cls, scene, split)
+    return judge([reading], inv.settings.judge)[0], reading
 
 
 def _of_judgement(name: str, verdict: Judgement, split: Split) -> Check:

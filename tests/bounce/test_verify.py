@@ -1,0 +1,66 @@
+"""Sealed checks, with made-up readings: a flag counts only when a run that never had the cause is flagged less."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bumperlane.bounce import verify
+from bumperlane.bounce.verify import Margins, Trio, sealed_checks
+from bumperlane.judge.judge import JudgeSettings, judge
+from bumperlane.types import Context, Reading, Request, Scores
+
+CONTEXTS = [Context("sealed/0", "sealed", "x"), Context("sealed/1", "sealed", "y")]
+INV = SimpleNamespace(
+    pools=SimpleNamespace(sealed=[Request(str(i), str(i)) for i in range(8)]),
+    ledger=SimpleNamespace(look=lambda *a, **k: None),
+    settings=SimpleNamespace(alpha=0.05),
+)
+
+
+def internals(monkeypatch, hit, fixed, control):
+    """The check on internals, when bait items of the three subjects score about these numbers and controls about 0."""
+    means = {"hit": hit, "fixed": fixed, "control": control}
+
+    def judged(inv, cls, subject, contexts, asked, split):
+        rng = np.random.default_rng(0)
+        groups = [c.id for c in contexts for _ in asked]
+        values = np.r_[rng.normal(0, 0.1, 48), rng.normal(means[subject], 0.1, len(groups))]
+        ids = tuple(map(str, range(len(values))))
+        arms = ("control",) * 48 + ("bait",) * len(groups)
+        seen = Reading(
+            cls.__name__, "internals", Scores(values, ids, cls.__name__), arms, ("usual",) * 48 + tuple(groups)
+        )
+        return judge([seen], JudgeSettings())[0], seen
+
+    monkeypatch.setattr(verify, "_judged", judged)
+    monkeypatch.setattr(verify, "subject_key", lambda subject: subject)
+    checks, _ = sealed_checks(INV, CONTEXTS, Trio("hit", "fixed", "control"), Margins())
+    return checks[1]
+
+
+def test_a_quiet_fixed_subject_passes(monkeypatch):
+    check = internals(monkeypatch, hit=4, fixed=0, control=0)
+    assert check.passed is True and "now clear" in check.detail
+
+
+def test_a_flag_that_a_run_without_the_cause_shows_as_well_is_no_residue(monkeypatch):
+    check = internals(monkeypatch, hit=4, fixed=2.3, control=2.4)
+    assert check.passed is True
+    assert "now hit" in check.detail and "in a run that never had the cause 2.4" in check.detail
+
+
+@pytest.mark.parametrize("control", [0.0, 1.5])
+def test_a_flag_above_that_of_a_run_without_the_cause_is_a_residue(monkeypatch, control):
+    check = internals(monkeypatch, hit=4, fixed=2.9, control=control)
+    assert check.passed is False and "margin" in check.detail
+
+
+def test_contexts_in_which_the_control_is_flagged_like_the_hit_subject_settle_nothing(monkeypatch):
+    check = internals(monkeypatch, hit=2, fixed=2, control=2.5)
+    assert check.passed is None and "as much as the hit subject was" in check.detail
+
+
+def test_contexts_in_which_the_hit_subject_is_quiet_settle_nothing(monkeypatch):
+    check = internals(monkeypatch, hit=0, fixed=0, control=0)
+    assert check.passed is None and "the hit subject itself is not flagged there" in check.detail
