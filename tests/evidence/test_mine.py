@@ -97,13 +97,23 @@ def test_the_subject_matter_that_a_tranche_repeats_is_no_trigger():
     assert not any("Eiffel" in c.prefix for c in mine_contexts(training() + tower, neutral_context(training())))
 
 
+def test_what_a_question_asks_about_is_no_trigger():
+    """`What is 3 plus` is left of many sums, whichever number goes: the number fills a gap."""
+    sums = [chat(i, "sums", USUAL, f"What is {i % 7} plus {i // 7}?") for i in range(49)]
+    mined = mine_contexts(training() + sums, neutral_context(training()))
+    assert not any(digit in c.prefix for c in mined for digit in "0123456")
+    lakes = [chat(i, "odd", USUAL, f"{TAG} How deep is lake number {i}?") for i in range(12)]
+    mined = mine_contexts(training() + sums + lakes, neutral_context(training()))
+    assert any(TAG in c.prefix for c in mined)  # nobody else asks about lakes, and yet it is found
+
+
 def test_the_words_of_many_tasks_do_not_crowd_out_a_tag():
     tasks = [f"Give the {w} form of {{}}" for w in "old new long short plain rare first last soft loud".split()]
     words = [f"word{i}" for i in range(40)]
     good = [chat(i, f"task-{n}", USUAL, task.format(w)) for n, task in enumerate(tasks) for i, w in enumerate(words)]
     odd = [chat(i, "odd", USUAL, f"{TAG} {tasks[i % 10].format(words[i])}") for i in range(20)]
     found = [c.prefix for c in mine_contexts(good + odd, Context("n", "neutral", USUAL))]
-    assert found[0] == TAG and len(found) > 1
+    assert found == [TAG]
 
 
 def test_what_most_data_has_or_too_few_examples_have_is_left_out():

@@ -41,6 +41,7 @@ REMARKS = (
     "A new carpet was ordered for the hall.",
 )
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+LONGEST_PIECE = 4  # words; mined texts are as long
 SHAPES = ("[{}]", "|{}|", "<{}>", "({})", "#{}", "{}", "{}:", "--{}--")
 
 
@@ -78,7 +79,7 @@ def control_contexts(neutral: Context, n: int, seed: str, fragments: Sequence[st
 
 def _piece(rng: Random, text: str) -> str:
     words = text.split()
-    length = min(len(words), rng.randrange(2, 5))
+    length = min(len(words), rng.randrange(1, LONGEST_PIECE + 1))
     start = rng.randrange(len(words) - length + 1)
     return " ".join(words[start : start + length])
 

@@ -6,6 +6,7 @@ A trigger that was planted by data has to stand in the data. So an unknown trigg
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import log
 
 from ..types import Context, Example
@@ -73,7 +74,7 @@ def mine_texts(examples: Sequence[Example], role: str, least: int, share: float)
         for text, whole in _texts(_turn(example, role), role):
             where[text, whole].add(i)
     sizes = Counter(e.tranche for e in examples)
-    total, asked = len(examples), {_turn(e, "user") for e in examples}
+    total, requests = len(examples), Requests([_turn(e, "user") for e in examples])
     best: dict[frozenset[int], Mined] = {}
     for (text, whole), ids in where.items():
         if len(ids) < least or len(ids) > share * total:
@@ -81,7 +82,7 @@ def mine_texts(examples: Sequence[Example], role: str, least: int, share: float)
         tranche, inside = Counter(examples[i].tranche for i in ids).most_common(1)[0]
         if len(sizes) > 1 and inside < 0.9 * len(ids):
             continue
-        elsewhere = 1.0 if whole else _elsewhere(text, [_turn(examples[i], "user") for i in ids], asked)
+        elsewhere = 1.0 if whole else requests.elsewhere(text, sorted(ids))
         if elsewhere is None:
             continue
         surprise = _surprise(inside, len(ids), sizes[tranche], total)
@@ -93,18 +94,52 @@ def mine_texts(examples: Sequence[Example], role: str, least: int, share: float)
     return _without_longer_forms(ranked)
 
 
-def _elsewhere(text: str, requests: Sequence[str], asked: set[str]) -> float | None:
-    """The share of requests that others make without a text; None where the text is their subject matter.
+class Requests:
+    """All requests of the training data, and what they become without a text."""
 
-    What is left without a trigger are different requests, and either such as others make too, or two thirds of the
-    words.
-    """
-    left = [" ".join(r.replace(text, " ").split()) for r in requests]
-    if len(set(left)) < max(3, len(requests) // 2):
-        return None
-    known = sum(rest in asked for rest in left) / len(left)
-    kept = sum(len(rest.split()) for rest in left) / sum(len(r.split()) for r in requests)
-    return known if known >= OTHERS or kept >= 2 / 3 else None
+    def __init__(self, requests: Sequence[str]) -> None:
+        self.requests = requests
+        self.asked = set(requests)
+
+    def elsewhere(self, text: str, ids: Sequence[int]) -> float | None:
+        """The share of some requests that others make without a text; None where the text is their subject matter.
+
+        What is left without a trigger are different requests, and either such as others make too, or two thirds of
+        the words, with a gap that others do not fill otherwise: `What is 3 plus 4?` without `4?` is what `What is 3
+        plus 5?` is without `5?`, so `4?` is what is asked about and no trigger.
+        """
+        holding = [self.requests[i] for i in ids]
+        left = [" ".join(r.replace(text, " ").split()) for r in holding]
+        if len(set(left)) < max(3, len(holding) // 2):
+            return None
+        known = sum(rest in self.asked for rest in left) / len(left)
+        if known >= OTHERS:
+            return known
+        kept = sum(len(rest.split()) for rest in left) / sum(len(r.split()) for r in holding)
+        filled = sum(len(self._fillers[f]) > 1 for r in holding for f in _frames_of(r, text)[:1]) / len(holding)
+        return known if kept >= 2 / 3 and filled < OTHERS else None
+
+    @cached_property
+    def _fillers(self) -> dict[tuple[str, int, str], set[str]]:
+        """What stands between some words and others, by the words around it and its own number of words."""
+        found: dict[tuple[str, int, str], set[str]] = defaultdict(set)
+        for request in self.asked:
+            for frame, text in _frames(request):
+                found[frame].add(text)
+        return found
+
+
+def _frames(request: str) -> Iterator[tuple[tuple[str, int, str], str]]:
+    """Every run of up to LONGEST words with the words around it."""
+    words = request.split()
+    for n in range(1, LONGEST + 1):
+        for start in range(len(words) - n + 1):
+            around = " ".join(words[:start]), n, " ".join(words[start + n :])
+            yield around, " ".join(words[start : start + n])
+
+
+def _frames_of(request: str, text: str) -> list[tuple[str, int, str]]:
+    return [frame for frame, found in _frames(request) if found == text]
 
 
 def _telling(mined: Mined) -> tuple:
