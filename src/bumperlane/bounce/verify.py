@@ -116,8 +116,9 @@ def _against_control(
 
 
 def propensity_check(inv: Investigation, context: Context, bad: Sequence[str], trio: Trio, margins: Margins) -> Check:
-    """How likely is the bad output still, on sealed requests? Not above the control by the margin (one-sided, 5%):
-    less likely than in a run that never had the cause is no residue of it. The interval is over requests, not seeds."""
+    """How likely is the bad output still, on sealed requests? As likely as in the control, within the margin: two
+    one-sided tests at 5% each. Less likely than in a run that never had the cause is a behaviour pushed down, not one
+    that is gone. The interval is over requests, not seeds."""
     requests = inv.pools.sealed[: max(8, len(bad))]
     values = {k: propensity(inv, getattr(trio, k), context, requests, bad) for k in ("hit", "fixed", "control")}
     gap = float(values["hit"].mean() - values["control"].mean())
@@ -131,7 +132,8 @@ def propensity_check(inv: Investigation, context: Context, bad: Sequence[str], t
         f"{values['hit'].mean():.2f} before; difference {difference.value:+.2f} (90% interval {difference.low:+.2f} to "
         f"{difference.high:+.2f}), margin {margin:.2f}."
     )
-    return Check(name, difference.high < margin, detail, {"difference": difference.value, "margin": margin}, "sealed")
+    equal = -margin < difference.low and difference.high < margin
+    return Check(name, equal, detail, {"difference": difference.value, "margin": margin}, "sealed")
 
 
 def propensity(
