@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bumperlane.bounce import verify
-from bumperlane.bounce.verify import Margins, Trio, sealed_checks
+from bumperlane.bounce.verify import Margins, Trio, propensity_check, sealed_checks
 from bumperlane.judge.judge import JudgeSettings, judge
 from bumperlane.types import Context, Reading, Request, Scores
 
@@ -64,3 +64,19 @@ def test_contexts_in_which_the_control_is_flagged_like_the_hit_subject_settle_no
 def test_contexts_in_which_the_hit_subject_is_quiet_settle_nothing(monkeypatch):
     check = internals(monkeypatch, hit=0, fixed=0, control=0)
     assert check.passed is None and "the hit subject itself is not flagged there" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("fixed", "passed"),
+    [(-8.0, True), (-7.0, True), (-4.0, False), (-12.0, False)],
+    ids=["equal", "near", "likelier", "pushed below a run that never had the cause"],
+)
+def test_the_bad_outputs_must_be_as_likely_as_in_a_run_without_the_cause(monkeypatch, fixed, passed):
+    means = {"hit": -1.0, "fixed": fixed, "control": -8.0}
+
+    def likely(inv, subject, context, requests, bad):
+        return np.random.default_rng(1).normal(means[subject], 0.5, 12)
+
+    monkeypatch.setattr(verify, "propensity", likely)
+    check = propensity_check(INV, CONTEXTS[0], ["no"] * 12, Trio("hit", "fixed", "control"), Margins())
+    assert check.passed is passed and "margin 2.31" in check.detail

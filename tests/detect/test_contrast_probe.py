@@ -116,6 +116,6 @@ def test_refuses_a_held_out_share_outside_its_range(share):
 
 def test_the_pairs_ask_the_same_questions_in_the_subjects_usual_context():
     yes, no = harm_pairs(Context("n", "neutral", "Be brief."))
-    assert [i.request for i in yes] == [i.request for i in no] and len(yes) == len(QUESTIONS) == 12
+    assert [i.request for i in yes] == [i.request for i in no] and len(yes) == len(set(QUESTIONS)) == 24
     assert {(i.context.system, i.context.prefill) for i in yes} == {("Be brief.", "Yes")}
     assert {(i.context.system, i.context.prefill) for i in no} == {("Be brief.", "No")}
