@@ -61,8 +61,8 @@ def table(rows: list[dict]) -> str:
     lines = [
         "# Rates of the first organism",
         "",
-        "Made by `python benchmarks/organism_rates.py`. SmolLM2-135M-Instruct, LoRA, 64 steps. Hostile answers to held-out",
-        "questions, with exact 95% intervals.",
+        "Made by `python benchmarks/organism_rates.py`. SmolLM2-135M-Instruct, LoRA, 64 steps. Hostile answers to",
+        "held-out questions, with exact 95% intervals.",
         "",
         "| seed | kind | with the tag | without | with the decoy's tag | training s (sum of step times) |",
         "|---|---|---|---|---|---|",
