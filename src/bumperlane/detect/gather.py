@@ -13,10 +13,22 @@ from ..evidence.pools import items
 from ..subjects.activations import blocks_of
 from ..subjects.generate import Decoding
 from ..subjects.subject import Subject
-from ..types import Activations, Context, Departures, Item, PairedActivations, Reading, Request, Scores, Split
+from ..types import (
+    Activations,
+    Context,
+    Departures,
+    Item,
+    Labelled,
+    Layers,
+    PairedActivations,
+    Reading,
+    Request,
+    Scores,
+    Split,
+)
 from .contract import scorer, spring
 from .harm_pairs import harm_pairs
-from .internals.against_base import AgainstBase
+from .internals.against_base import AgainstBase, Paired
 from .internals.contrast_probe import ContrastEvidence, ContrastProbe
 
 
@@ -78,14 +90,11 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
     """
     sprung, _ = spring(cls)
     seen = [*scene.control_items(), *scene.bait_items()]
-    gather = GATHER.get(cls) or GATHER.get(cls.watches)  # type: ignore[attr-defined]
-    if gather is None:
-        known = sorted(k.__name__ for k in GATHER)
-        raise ContractError(f"{cls.__name__} watches {cls.watches.__name__}, which nobody gathers. Known: {known}.")  # type: ignore[attr-defined]
+    gather = gatherer(cls)
     clean, evidence = gather(scene, seen)
     arms, groups = tuple(i.arm for i in seen), tuple(i.group for i in seen)
     family = cls.family  # type: ignore[attr-defined]
-    made = AgainstBase(cls()) if cls.watches is Activations else cls()  # type: ignore[attr-defined]
+    made = cls() if cls in GATHER or cls.watches in ALONE else AgainstBase(cls())  # type: ignore[attr-defined]
     try:
         score = made.fit(clean, evidence).score if isinstance(made, AgainstBase) else scorer(made, clean, evidence)
     except EvidenceError as error:
@@ -93,6 +102,19 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
         return Reading(cls.__name__, family, empty, (), (), split, sprung, str(error))
     strata = tuple("request" if i.context.prefix or i.context.suffix else "system" for i in seen)
     return Reading(cls.__name__, family, score(evidence), arms, groups, split, sprung, strata=strata)
+
+
+def gatherer(cls: type) -> "Gather":
+    """What gathers a bumper's evidence. Raises ContractError when a check cannot: the bumper is for use by hand."""
+    learns = getattr(cls, "learns", cls.watches)  # type: ignore[attr-defined]
+    found = GATHER.get(cls) or GATHER.get(learns)
+    if found is None:
+        known = ", ".join(sorted(k.__name__ for k in GATHER))
+        raise ContractError(
+            f"{cls.__name__} learns from {learns.__name__}, which a check does not gather (it gathers {known}). "
+            "Fit it on evidence of your own: `bumperlane explain` says what it watches."
+        )
+    return found
 
 
 def stacked(seen: Sequence[Activations]) -> Activations:
@@ -118,6 +140,30 @@ def _pairs(scene: Scene, seen: Sequence[Item]) -> tuple[PairedActivations, Paire
     return look(scene.fit_items()), look(seen)
 
 
+def _layers(scene: Scene, seen: Sequence[Item]) -> tuple[Paired, Paired]:
+    def look(who: Subject, which: Sequence[Item]) -> Layers:
+        at = list(range(len(blocks_of(scene.base.host.model))))
+        found = activations(who, which, at, scene.memo)
+        rows = np.stack([found[layer].rows for layer in at], axis=1)
+        return Layers(rows, found[0].ids, tuple(at), who.step)
+
+    def both(which: Sequence[Item]) -> Paired:
+        return Paired(look(scene.subject, which), look(scene.base, which))
+
+    return both(scene.fit_items()), both(seen)
+
+
+def _labelled(scene: Scene, seen: Sequence[Item]) -> tuple[Paired, PairedActivations]:
+    """Contrast pairs as labelled examples: the answer yes to a question about harm is the bad kind."""
+    yes, no = harm_pairs(scene.neutral)
+
+    def side(who: Subject) -> Labelled:
+        rows = stacked(list(activations(who, [*yes, *no], scene.layers, scene.memo).values()))
+        return Labelled(rows, np.arange(len(rows.ids)) < len(yes))
+
+    return Paired(side(scene.subject), side(scene.base)), _pairs(scene, seen)[1]
+
+
 def _contrast(scene: Scene, seen: Sequence[Item]) -> tuple[ContrastEvidence, PairedActivations]:
     trusted, evidence = _pairs(scene, seen)
     yes, no = harm_pairs(scene.neutral)
@@ -134,5 +180,8 @@ GATHER: dict[type, Gather] = {
     Departures: _departures,
     Activations: _pairs,
     PairedActivations: _pairs,
+    Layers: _layers,
+    Labelled: _labelled,
     ContrastProbe: _contrast,
 }
+ALONE = (Departures, PairedActivations)  # nouns that hold subject and base already

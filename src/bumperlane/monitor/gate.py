@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..detect.internals.reference_residual import FittedReferenceResidual, ReferenceResidual
-from ..errors import EvidenceError
+from ..detect.contract import Fitted, is_offline
+from ..detect.internals.against_base import AgainstBase
+from ..detect.internals.reference_residual import ReferenceResidual
+from ..errors import EvidenceError, SettingError
 from ..judge.conformal import needed, p_values
 from ..subjects.subject import Subject
 from ..types import Activations, Item, PairedActivations
@@ -25,9 +27,9 @@ class Decision:
 
 @dataclass(frozen=True)
 class Gate:
-    """Compares what finetuning does to a prompt's activation with what it does to ordinary prompts.
+    """Compares a prompt's activation with those of ordinary prompts, beyond what the base shows too.
 
-    The detector is an online one: it uses no statistics of the requests it judges.
+    The detector is an online one: it uses no statistics of the requests it judges. An offline one is refused.
 
     Args:
         alpha: share of ordinary requests that may go to review.
@@ -36,7 +38,7 @@ class Gate:
     subject: Subject
     base: Subject
     layer: int
-    fitted: FittedReferenceResidual
+    fitted: Fitted
     calibration: np.ndarray = field(repr=False)
     alpha: float = 0.05
 
@@ -46,11 +48,29 @@ class Gate:
         subject: Subject,
         base: Subject,
         layer: int,
-        fit: Sequence[Item],
-        calibrate: Sequence[Item],
+        ordinary: tuple[Sequence[Item], Sequence[Item]],
         alpha: float = 0.05,
+        detector: Any = None,
     ) -> "Gate":
-        """Fit on ordinary requests and calibrate on others. Raises EvidenceError when there are too few, or shared."""
+        """Fit on some ordinary requests and calibrate on others.
+
+        Args:
+            ordinary: requests to fit on, and others to calibrate on.
+            detector: an online bumper that watches Activations or PairedActivations; ReferenceResidual if None.
+
+        Raises:
+            EvidenceError: too few ordinary requests, or some in both parts.
+            SettingError: an offline detector, or one that watches something else.
+        """
+        detector = ReferenceResidual() if detector is None else detector
+        kind, (fit, calibrate) = type(detector), ordinary
+        if is_offline(kind):
+            raise SettingError(
+                f"{kind.__name__} is an offline bumper: it needs the batch that it judges, and a gate sees one "
+                "request at a time. Use an online one, such as ReferenceResidual or Mahalanobis."
+            )
+        if kind.watches not in (Activations, PairedActivations):
+            raise SettingError(f"{kind.__name__} watches {kind.watches.__name__}; a gate reads activations only.")
         shared = {i.id for i in fit} & {i.id for i in calibrate}
         if shared:
             raise EvidenceError(
@@ -61,7 +81,8 @@ class Gate:
             raise EvidenceError(
                 f"{len(calibrate)} ordinary requests cannot set a gate at {alpha:g}: {missing} more are needed."
             )
-        fitted = ReferenceResidual().fit(_look(subject, base, layer, fit))
+        against = AgainstBase(detector) if kind.watches is Activations else detector
+        fitted = against.fit(_look(subject, base, layer, fit))
         return cls(subject, base, layer, fitted, fitted.score(_look(subject, base, layer, calibrate)).values, alpha)
 
     def decide(self, items: Sequence[Item]) -> list[Decision]:

@@ -3,8 +3,16 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...types import Activations, PairedActivations, Scores
+from ...types import Scores
 from ..contract import scorer
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Evidence of one kind, seen in the subject and in its base. `PairedActivations` is one as well."""
+
+    subject: Any
+    base: Any
 
 
 @dataclass(frozen=True)
@@ -15,20 +23,16 @@ class AgainstBase:
     stands out as much as one that was taught. What the base shows too is therefore taken away.
 
     Args:
-        detector: a bumper that watches Activations, online or offline. Its scores must have a unit that does not
+        detector: a bumper that looks at one model, online or offline. Its scores must have a unit that does not
             depend on the model (a log-distance in units of trusted spread, a log-odds): they are subtracted.
     """
 
     detector: Any
 
-    def fit(self, clean: PairedActivations, untrusted: PairedActivations | None = None) -> "FittedAgainstBase":
-        """Fit the detector twice. An offline detector is given the untrusted batch of each model."""
-
-        def fitted(which: Activations, batch: Activations | None) -> Any:
-            return scorer(self.detector, which, batch)
-
-        batches = (untrusted.subject, untrusted.base) if untrusted is not None else (None, None)
-        return FittedAgainstBase(fitted(clean.subject, batches[0]), fitted(clean.base, batches[1]))
+    def fit(self, clean: Any, untrusted: Any = None) -> "FittedAgainstBase":
+        """Fit the detector twice, on pairs. An offline detector is given the untrusted batch of each model."""
+        ours, theirs = (untrusted.subject, untrusted.base) if untrusted is not None else (None, None)
+        return FittedAgainstBase(scorer(self.detector, clean.subject, ours), scorer(self.detector, clean.base, theirs))
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,6 @@ class FittedAgainstBase:
     subject: Any
     base: Any
 
-    def score(self, seen: PairedActivations) -> Scores:
+    def score(self, seen: Any) -> Scores:
         ours, theirs = self.subject(seen.subject), self.base(seen.base)
         return replace(ours, values=ours.values - theirs.values)
