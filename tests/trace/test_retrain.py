@@ -12,6 +12,7 @@ from bumperlane.errors import TrainingError
 from bumperlane.recipes.edits import SetHyperparameter, apply_edits
 from bumperlane.recipes.schema import load_recipe
 from bumperlane.recipes.train import train
+from bumperlane.subjects.loading import cores
 from bumperlane.trace.retrain import carry_out, continued, default_jobs, planned
 from tiny import make_tiny_model
 
@@ -131,6 +132,16 @@ def test_a_failed_retrain_says_where_with_its_last_words_and_the_others_are_stop
 
 def test_one_retrain_a_core_unless_a_gpu_is_shared(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert default_jobs() == os.cpu_count()
+    assert default_jobs() == cores()
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert default_jobs() == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process to cores")
+def test_counts_the_cores_it_may_run_on_and_not_those_of_the_machine():
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    try:
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, mine)

@@ -99,9 +99,14 @@ def refuse_non_finite(tensors: dict[str, torch.Tensor], where: str | Path) -> No
         )
 
 
+def cores() -> int:
+    """Cores this process may run on: those of a container or of `taskset`, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def torch_threads() -> int:
-    """Threads this process may use: OMP_NUM_THREADS where set, else every core."""
-    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    """Threads this process may use: OMP_NUM_THREADS where set, else every core it may run on."""
+    return int(os.environ.get("OMP_NUM_THREADS") or cores())
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ from ..recipes.models import Recipe, SftStage
 from ..recipes.orphan import die_with_parent
 from ..recipes.run import Run
 from ..recipes.schema import dump_recipe, load_recipe
+from ..subjects.loading import cores
 
 SHARED = ("stages", "rewind")
 
@@ -66,7 +67,7 @@ def default_jobs() -> int:
     """One retrain a core on a CPU, for single-threaded ones waste less; one at a time on a GPU."""
     import torch
 
-    return 1 if torch.cuda.is_available() else max(1, os.cpu_count() or 1)
+    return 1 if torch.cuda.is_available() else cores()
 
 
 def continued(recipe: Recipe, runs: Path) -> Recipe:
@@ -115,7 +116,7 @@ def _start(retrain: Retrain, jobs: int) -> subprocess.Popen:
     retrain.out.parent.mkdir(parents=True, exist_ok=True)
     recipe = retrain.out.with_suffix(".yaml")
     dump_recipe(retrain.recipe, recipe)
-    mine = (os.cpu_count() or 1) // jobs
+    mine = cores() // jobs
     threads = str(max(1, min(mine, int(os.environ.get("OMP_NUM_THREADS") or mine))))
     command = [sys.executable, "-m", "bumperlane", "train", str(recipe), "-o", str(retrain.out), "--quiet"]
     with open(retrain.out.with_suffix(".log"), "w") as log:
