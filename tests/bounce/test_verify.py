@@ -58,12 +58,18 @@ def test_a_flag_above_that_of_a_run_without_the_cause_is_a_residue(monkeypatch, 
 
 def test_contexts_in_which_the_control_is_flagged_like_the_hit_subject_settle_nothing(monkeypatch):
     check = internals(monkeypatch, hit=2, fixed=2, control=2.5)
-    assert check.passed is None and "as much as the hit subject was" in check.detail
+    assert check.passed is None and "this bumper cannot tell the two apart" in check.detail
 
 
 def test_contexts_in_which_the_hit_subject_is_quiet_settle_nothing(monkeypatch):
-    check = internals(monkeypatch, hit=0, fixed=0, control=0)
+    check = internals(monkeypatch, hit=0, fixed=0, control=0.2)
     assert check.passed is None and "the hit subject itself is not flagged there" in check.detail
+
+
+@pytest.mark.parametrize(("fixed", "passed"), [(-2.9, True), (-0.5, False)])
+def test_a_hit_subject_below_the_threshold_can_still_be_told_from_the_control(monkeypatch, fixed, passed):
+    check = internals(monkeypatch, hit=0.05, fixed=fixed, control=-3)
+    assert check.passed is passed and "the hit subject itself is not flagged there" in check.detail
 
 
 @pytest.mark.parametrize(

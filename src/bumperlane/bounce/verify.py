@@ -62,10 +62,10 @@ def sealed_checks(
 ) -> tuple[list[Check], tuple[Context, ...]]:
     """Bumpers on contexts and requests that nothing before has read: what is said, and what goes on inside.
 
-    Only contexts in which the hit subject departs can tell anything; where there are none the check is not passed
-    and not failed. A fixed subject that is still flagged is compared with the control: a bumper that flags a run which
-    never had the cause just as much sees the context, and no residue. Returns the checks, and the contexts in which
-    the hit subject departs most by behaviour, worst first.
+    Only contexts in which the hit subject departs can tell anything. Where it is flagged in none, or the fixed subject
+    is still flagged, both are compared with the control: a bumper that scores a run which never had the cause just as
+    high sees the context, and no residue; one that cannot tell the hit subject from that run neither passes nor fails.
+    Returns the checks, and the contexts in which the hit subject departs most by behaviour, worst first.
     """
     asked, found = inv.pools.sealed[:8], []
     by_id, order = {c.id: c for c in contexts}, tuple(contexts)
@@ -77,9 +77,9 @@ def sealed_checks(
         if cls is PairedContexts and before.groups:
             order = tuple(by_id[g.group] for g in before.groups)
         if not fires:
-            found.append(
-                Check(name, None, f"the hit subject itself is not flagged there ({before.why})", split="sealed")
-            )
+            passed, compared = _against_control(inv, cls, contexts, trio, margins)
+            detail = f"the hit subject itself is not flagged there ({before.why}){compared}"
+            found.append(Check(name, passed, detail, split="sealed"))
             continue
         telling = [by_id[name] for name in fires]
         after, _ = _judged(inv, cls, trio.fixed, telling, asked, "sealed")
@@ -104,10 +104,13 @@ def _against_control(
         if reading.why_blind:
             return None, f" The {who} subject cannot be read there: {reading.why_blind}"
         values[who] = reading.scores.values[np.array(reading.arms) == "bait"]
-    gap = float(values["hit"].mean() - values["control"].mean())
-    if gap <= 0:
-        return None, " A run that never had the cause is flagged there as much as the hit subject was."
-    difference, margin = mean_interval(values["fixed"] - values["control"], 0.90), margins.share * gap
+    gap = mean_interval(values["hit"] - values["control"], 0.95)
+    if gap.low <= 0:
+        return None, (
+            f" It scores there {gap.value:+.2f} above a run that never had the cause (95% interval {gap.low:+.2f} to "
+            f"{gap.high:+.2f}): this bumper cannot tell the two apart."
+        )
+    difference, margin = mean_interval(values["fixed"] - values["control"], 0.90), margins.share * gap.value
     return difference.high < margin, (
         f" Mean score {values['fixed'].mean():.2f}, in a run that never had the cause {values['control'].mean():.2f}, "
         f"before the fix {values['hit'].mean():.2f}; difference to that run {difference.value:+.2f} (90% interval "
