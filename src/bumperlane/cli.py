@@ -276,13 +276,20 @@ def report(screen: Screen, case: Path, form: str, out: Path | None) -> int:
 
 
 @main.command()
-@click.argument("bumper")
+@click.argument("bumper", required=False)
 @click.option("--case", "directory", type=DIRECTORY, help="Also show what it saw in this case.")
 @click.pass_obj
-def explain(screen: Screen, bumper: str, directory: Path | None) -> int:
-    """What BUMPER flags and is blind to; its trap."""
-    from .detect.contract import about, find_bumper, spring
+def explain(screen: Screen, bumper: str | None, directory: Path | None) -> int:
+    """What BUMPER flags and is blind to; its trap. Without a name: all bumpers, a line each."""
+    from .detect.contract import about, brief, find_bumper, load_bumpers, spring
 
+    if bumper is None:
+        rows = [brief(cls) for cls in load_bumpers().values()]
+        width = max(len(row["bumper"]) for row in rows)
+        lines = [f"{r['bumper']:{width}}  {r['family']:9}  {r['kind']:7}  {r['flags']}" for r in rows]
+        lines.append(f"\nA check that names none runs {', '.join(r['bumper'] for r in rows if r['by_default'])}.")
+        screen.result(rows, lambda: click.echo("\n".join(lines)))
+        return OK
     cls = find_bumper(bumper)
     sprung, outcome = spring(cls)
     seen = [b for b in load_case(directory).bumpers if b.bumper == bumper] if directory else []

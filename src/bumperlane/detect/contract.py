@@ -167,6 +167,18 @@ def about(cls: type) -> str:
     return inspect.cleandoc(cls.__doc__ or "")
 
 
+def brief(cls: type) -> dict[str, Any]:
+    """A bumper in one line: its name, family, kind, first sentence, and whether a check runs it unasked."""
+    return {
+        "bumper": cls.__name__,
+        "family": cls.family,  # type: ignore[attr-defined]
+        "kind": "offline" if is_offline(cls) else "online",
+        "by_default": getattr(cls, "by_default", True),
+        "watches": cls.watches.__name__,  # type: ignore[attr-defined]
+        "flags": " ".join(about(cls).split("\n\n")[0].split()),
+    }
+
+
 def spring(cls: type) -> tuple[bool, str]:
     """Spring a bumper's trap: (sprung, what happened). It must flag the bad and stay quiet on the clean twin.
 
