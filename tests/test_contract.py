@@ -229,9 +229,9 @@ def test_lets_a_module_be_imported_again(registry):
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_nearest():
-    with pytest.raises(SettingError, match="unknown bumper 'Mahalanobi'. Did you mean Mahalanobis\\? Known: ContrastP"):
+    with pytest.raises(SettingError, match="unknown bumper 'Mahalanobi'. Did you mean Mahalanobis\\? Known: "):
         find_bumper("Mahalanobi")
-    with pytest.raises(SettingError, match="unknown bumper 'xyz'. Known: ContrastProbe, Mahalanobis"):
+    with pytest.raises(SettingError, match="unknown bumper 'xyz'. Known: .*ContrastProbe, .*Mahalanobis"):
         find_bumper("xyz")
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import bumpers_page
 import promises
 from bumperlane.detect import contract
-from bumperlane.detect.contract import REGISTRY, about, find_bumper, load_bumpers
+from bumperlane.detect.contract import REGISTRY, about, default_bumpers, find_bumper, load_bumpers
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -74,12 +75,18 @@ def test_the_example_looks_at_a_model_like_any_other_bumper(installed, tiny_subj
     assert len(seen.scores.ids) == 3 * (2 + 2) and np.isfinite(seen.scores.values).all()
 
 
-def test_the_limits_name_every_bumper_of_the_house_and_all_it_is_blind_to():
+def test_the_limits_name_every_bumper_that_runs_by_default_and_all_it_is_blind_to():
     page = (DOCS / "limits.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", page, re.M))
-    house = {n: cls for n, cls in load_bumpers().items() if cls.__module__.startswith("bumperlane.")}
+    house = {cls.__name__: cls for cls in default_bumpers() if cls.__module__.startswith("bumperlane.")}
     assert set(rows) == set(house)
     for name, cls in house.items():
         stated = re.search(r"Blind to: (.*?)\n\w", about(cls), re.S)[1]
         words = set(re.findall(r"[a-z]{5,}", stated.lower()))
         assert words <= set(re.findall(r"[a-z]{5,}", rows[name].lower())), f"{name}: {stated}"
+
+
+def test_the_page_of_bumpers_says_what_their_docstrings_say():
+    assert (DOCS / "bumpers.md").read_text("utf-8") == bumpers_page.page(), (
+        "run `python tests/bumpers_page.py > docs/bumpers.md`"
+    )

@@ -86,13 +86,13 @@ class Activations:
     Attributes:
         rows: float array of shape (n, d).
         ids: n item ids, in row order.
-        layer: block index the rows were read after.
+        layer: block index the rows were read after, or the name of the site.
         step: optimizer step of the checkpoint; -1 for the untouched base.
     """
 
     rows: np.ndarray
     ids: tuple[str, ...]
-    layer: int = 0
+    layer: int | str = 0
     step: int = 0
 
     def __post_init__(self) -> None:
@@ -104,7 +104,7 @@ class Activations:
         refuse_not_finite(self.rows, self.ids, f"activations at layer {self.layer}, step {self.step}")
 
     @property
-    def place(self) -> tuple[int, int]:
+    def place(self) -> tuple[int | str, int]:
         """(layer, d). Scores are only comparable between equal places."""
         return self.layer, self.rows.shape[1]
 

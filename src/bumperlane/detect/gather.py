@@ -27,9 +27,19 @@ from ..types import (
     Split,
 )
 from .contract import scorer, spring
+from .gather_features import (
+    gather_answer_confidence,
+    gather_head_effects,
+    gather_lens_trajectory,
+    gather_neutral_text,
+    gather_probe_odds,
+    gather_rephrased,
+)
 from .harm_pairs import harm_pairs
+from .internals.activation_difference import ActivationDifference
 from .internals.against_base import AgainstBase, Paired
 from .internals.contrast_probe import ContrastEvidence, ContrastProbe
+from .internals.features import AnswerConfidence, HeadEffects, LensTrajectory, ProbeOdds, Rephrased
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,8 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
     clean, evidence = gather(scene, seen)
     arms, groups = tuple(i.arm for i in seen), tuple(i.group for i in seen)
     family = cls.family  # type: ignore[attr-defined]
-    made = cls() if cls in GATHER or cls.watches in ALONE else AgainstBase(cls())  # type: ignore[attr-defined]
+    alone = cls in GATHER or cls.watches in ALONE  # type: ignore[attr-defined]
+    made = cls() if alone else AgainstBase(cls())
     try:
         score = made.fit(clean, evidence).score if isinstance(made, AgainstBase) else scorer(made, clean, evidence)
     except EvidenceError as error:
@@ -106,7 +117,7 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
 
 def gatherer(cls: type) -> "Gather":
     """What gathers a bumper's evidence. Raises ContractError when a check cannot: the bumper is for use by hand."""
-    learns = getattr(cls, "learns", cls.watches)  # type: ignore[attr-defined]
+    learns: type = getattr(cls, "learns", None) or cls.watches  # type: ignore[attr-defined]
     found = GATHER.get(cls) or GATHER.get(learns)
     if found is None:
         known = ", ".join(sorted(k.__name__ for k in GATHER))
@@ -183,5 +194,11 @@ GATHER: dict[type, Gather] = {
     Layers: _layers,
     Labelled: _labelled,
     ContrastProbe: _contrast,
+    AnswerConfidence: gather_answer_confidence,
+    Rephrased: gather_rephrased,
+    HeadEffects: gather_head_effects,
+    ProbeOdds: gather_probe_odds,
+    LensTrajectory: gather_lens_trajectory,
+    ActivationDifference: gather_neutral_text,
 }
 ALONE = (Departures, PairedActivations)  # nouns that hold subject and base already

@@ -1,7 +1,7 @@
 """The model under watch: one checkpoint of a causal LM, or any torch module without a tokenizer."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,15 @@ import torch
 
 from ..errors import ModelError
 from ..types import Context, Item, Request
-from .activations import capture, module_activations
-from .chat import answer_tokens, encode_prompt
+from .activations import CaptureSettings, capture, module_activations, read_batch
+from .chat import Encoded, answer_tokens, encode_prompt
+from .chunk import Chunk, Site
+from .decoding_capture import Decoded, decode_batch
 from .generate import Decoding, continue_prompts
 from .loading import DTYPES, load_causal_lm, load_tokenizer, pick_device, refuse_non_finite, torch_threads
 from .logprobs import Continuation, continuation_logprobs, first_difference_odds
+from .positions import Position
+from .streaming import batches, chunks
 
 ADAPTER = "adapter_model.safetensors"
 
@@ -141,17 +145,57 @@ class Subject:
         return first_difference_odds(self.model, prompts, tails, self.tokenizer.pad_token_id)
 
     def activations(
-        self, items: Sequence[Item] | torch.Tensor, sites: Sequence[int | str], position: str = "last"
+        self, items: Sequence[Item] | torch.Tensor, sites: Sequence[Site], position: str | Position = "last"
     ) -> dict[Any, Any]:
         """Float32 arrays (n, d) by site, in item order, at the prompt's last token or averaged over it (`mean`).
 
-        A site is a block number (residual stream after that block; -1: after the embeddings) or a module's name.
-        For a bare torch module `items` is the tensor it takes, and the arrays have the shape of the sites' outputs.
+        A site is a block number (residual stream after that block; -1: after the embeddings), a module's name (what it
+        returns) or an `Input` of either (what it takes). For a bare torch module `items` is the tensor it takes, and
+        the arrays have the shape of the sites' tensors.
         """
         if isinstance(items, torch.Tensor):
             return module_activations(self.model, items, sites)
         prompts = [encode_prompt(self.tokenizer, i.request, i.context) for i in items]
         return capture(self.model, prompts, sites, self.tokenizer.pad_token_id, position)
+
+    def encode(self, item: Item, answer: str | None = None) -> Encoded:
+        """An item's token ids; with an answer (what came after the prefill), also those, closed by end-of-sequence."""
+        prompt = encode_prompt(self.tokenizer, item.request, item.context)
+        tail = [] if answer is None else answer_tokens(self.tokenizer, answer)
+        return Encoded(item.id, (*prompt, *tail), len(prompt))
+
+    def stream_activations(
+        self,
+        items: Iterable[Item | Encoded],
+        sites: Sequence[Site],
+        position: str | Position = "last",
+        rows_per_chunk: int = 4096,
+    ) -> Iterator[Chunk]:
+        """Chunks of activations by site, in memory that does not grow with the number of items.
+
+        Args:
+            items: also an iterator; requests in contexts, or token ids (`encode` gives those with an answer).
+            sites, position: as in `CaptureSettings`; `all` gives one row a token.
+            rows_per_chunk: at most, unless one item alone has more.
+
+        Items come in the order in which they were batched, with their ids. Raises EvidenceError for rows that are not
+        finite, with the ids.
+        """
+        settings = CaptureSettings(tuple(sites), position, rows_per_chunk=rows_per_chunk)
+        pad_id = self.tokenizer.pad_token_id
+        sequences = (i if isinstance(i, Encoded) else self.encode(i) for i in items)
+        # the adapter is put on for each batch: between two chunks the caller may have used a sibling
+        return chunks(lambda b, c: read_batch(self.model, b, c, settings, pad_id), sequences, settings, self.step)
+
+    def stream_decoding(
+        self, items: Iterable[Item | Encoded], sites: Sequence[Site], decoding: Decoding | None = None
+    ) -> Iterator[Decoded]:
+        """Generate, and read every site at each generated token on the way. Batch by batch, in batched order."""
+        decoding = decoding or Decoding()
+        prompts = (i if isinstance(i, Encoded) else self.encode(i) for i in items)
+        settings = CaptureSettings(tuple(sites), token_budget=8192)
+        for batch, _ in batches(prompts, settings, to_come=decoding.max_new_tokens):
+            yield decode_batch(self.model, self.tokenizer, batch, sites, decoding, self.step)
 
 
 def _base_of(path_or_name: str | Path) -> tuple[str, Path | None]:
