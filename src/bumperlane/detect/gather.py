@@ -40,6 +40,7 @@ from .internals.activation_difference import ActivationDifference
 from .internals.against_base import AgainstBase, Paired
 from .internals.contrast_probe import ContrastEvidence, ContrastProbe
 from .internals.features import AnswerConfidence, HeadEffects, LensTrajectory, ProbeOdds, Rephrased
+from .internals.relative_mahalanobis import Grouped
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,13 @@ def _labelled(scene: Scene, seen: Sequence[Item]) -> tuple[Paired, PairedActivat
     return Paired(side(scene.subject), side(scene.base)), _pairs(scene, seen)[1]
 
 
+def _grouped(scene: Scene, seen: Sequence[Item]) -> tuple[Paired, PairedActivations]:
+    """Trusted rows by the request they answer: each was asked in several control contexts."""
+    trusted, evidence = _pairs(scene, seen)
+    groups = tuple(i.request.id for i in scene.fit_items())
+    return Paired(Grouped(trusted.subject, groups), Grouped(trusted.base, groups)), evidence
+
+
 def _contrast(scene: Scene, seen: Sequence[Item]) -> tuple[ContrastEvidence, PairedActivations]:
     trusted, evidence = _pairs(scene, seen)
     yes, no = harm_pairs(scene.neutral)
@@ -193,6 +201,7 @@ GATHER: dict[type, Gather] = {
     PairedActivations: _pairs,
     Layers: _layers,
     Labelled: _labelled,
+    Grouped: _grouped,
     ContrastProbe: _contrast,
     AnswerConfidence: gather_answer_confidence,
     Rephrased: gather_rephrased,

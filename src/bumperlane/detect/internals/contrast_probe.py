@@ -109,7 +109,7 @@ class ContrastProbe:
 class FittedContrastProbe:
     """Unit directions (d,) of subject and base, and the mean and deviation of trusted projections."""
 
-    layer: int
+    layer: int | str
     d: int
     direction: np.ndarray
     base_direction: np.ndarray

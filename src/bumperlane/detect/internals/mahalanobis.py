@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import EvidenceError
 from ...types import Activations, Scores, Trap, numbered
 from ..contract import bumper
 from .moments import Moments
-from .whitening import Cloud, Shrinkage, checked
+from .whitening import Cloud, Shrinkage, checked, same_place
 
 
 @bumper
@@ -57,20 +56,17 @@ class Mahalanobis:
 class FittedMahalanobis:
     """Mean (d,) and lower triangular whitening (d, d) of trusted rows."""
 
-    layer: int
+    layer: int | str
     d: int
     mean: np.ndarray
     whitening: np.ndarray
 
     def score(self, seen: Activations) -> Scores:
         """Raises EvidenceError for another layer or width than the fitted one."""
-        if seen.place != (self.layer, self.d):
-            raise EvidenceError(
-                f"fitted at (layer, d) {(self.layer, self.d)}, cannot score {seen.place}. Read the same layer."
-            )
+        same_place((self.layer, self.d), seen.place)
         distance = Cloud(self.mean, self.whitening).mean_square(seen.rows)
         return Scores(np.log(np.maximum(distance, 1e-12)), seen.ids, "Mahalanobis")
 
 
-def _fitted(layer: int, cloud: Cloud) -> FittedMahalanobis:
+def _fitted(layer: int | str, cloud: Cloud) -> FittedMahalanobis:
     return FittedMahalanobis(layer, len(cloud.mean), cloud.mean, cloud.whitening)

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
 from ...errors import EvidenceError
 from ...types import Activations
 
-BLOCK = 2048
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -25,20 +24,33 @@ class Moments:
         n: rows seen.
         mean: (d,) float64.
         scatter: (d, d) float64, sum over rows of the outer product of what differs from the mean.
-        layer: block index the rows were read after.
+        layer: block index the rows were read after, or the name of the site.
     """
 
     n: int
     mean: np.ndarray
     scatter: np.ndarray
-    layer: int = 0
+    layer: int | str = 0
 
     @classmethod
     def of(cls, seen: Activations) -> "Moments":
         """Moments of some rows. Raises EvidenceError without rows. `Activations` has refused NaN and infinity."""
         if not len(seen.ids):
             raise EvidenceError(f"moments of no rows at layer {seen.layer} mean nothing. Pass at least one item.")
-        return reduce(cls.__add__, (cls._block(part, seen.layer) for part in blocks(seen.rows)))
+        n, d = seen.rows.shape
+        size = min(n, max(BLOCK, 4 * d))  # adding up a (d, d) product in float64 shall cost little beside taking it
+        kind = working(seen.rows[:1]).dtype
+        room, product, scatter = np.empty((size, d), kind), np.empty((d, d), kind), np.zeros((d, d))
+        counts, means, rests = [], [], []
+        for part in map(working, blocks(seen.rows, size)):
+            near = part[:: len(part) // 64 + 1].mean(axis=0)  # close enough to the block's mean to keep its digits
+            centred = np.subtract(part, near, out=room[: len(part)])
+            rest = (np.full(len(part), 1 / len(part), kind) @ centred).astype(np.float64)
+            scatter += np.matmul(centred.T, centred, out=product)
+            counts.append(len(part))
+            means.append(near + rest)
+            rests.append(rest)
+        return cls._joined(scatter, np.array(counts), np.array(means), np.array(rests), seen.layer)
 
     @classmethod
     def stream(cls, shards: Iterable[Activations]) -> "Moments":
@@ -51,13 +63,17 @@ class Moments:
         return found
 
     @classmethod
-    def _block(cls, rows: np.ndarray, layer: int) -> "Moments":
-        rows = working(rows)
-        mean = rows.mean(axis=0, dtype=np.float64)
-        centred = rows - mean.astype(rows.dtype)
-        rest = centred.mean(axis=0, dtype=np.float64)  # what rounding the mean to the rows' precision left over
-        scatter = (centred.T @ centred).astype(np.float64) - len(rows) * np.outer(rest, rest)
-        return cls(len(rows), mean, scatter, layer)
+    def _joined(
+        cls, scatter: np.ndarray, counts: np.ndarray, means: np.ndarray, rests: np.ndarray, layer: int | str
+    ) -> "Moments":
+        """Blocks as one: to their summed scatter (changed in place) comes that between their means (blocks, d), and
+        away goes what comes of each being centred by its `rests` (blocks, d) too little."""
+        n = int(counts.sum())
+        mean = counts @ means / n
+        weight = np.sqrt(counts)[:, None]
+        gaps, off = (means - mean) * weight, rests * weight
+        scatter += np.concatenate([gaps, off]).T @ np.concatenate([gaps, -off])
+        return cls(n, mean, scatter, layer)
 
     def __add__(self, other: "Moments") -> "Moments":
         """Raises EvidenceError when the two were read at other places."""
@@ -96,8 +112,10 @@ class Moments:
     @property
     def correlation(self) -> np.ndarray:
         """(d, d): covariance in units of `spread`, so that a few massive dimensions do not set the scale of all."""
-        spread = self.spread
-        return self.covariance / spread[:, None] / spread
+        per_spread = 1 / self.spread
+        correlation = self.scatter * (per_spread / self.n)[:, None]
+        correlation *= per_spread
+        return correlation
 
 
 def blocks(rows: np.ndarray, size: int = BLOCK) -> Iterable[np.ndarray]:

@@ -61,7 +61,7 @@ class ReferenceResidual:
 class FittedReferenceResidual:
     """Mean (d,) and lower triangular whitening (d, d) of trusted differences."""
 
-    layer: int
+    layer: int | str
     d: int
     mean: np.ndarray
     whitening: np.ndarray

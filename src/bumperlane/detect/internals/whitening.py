@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.linalg import blas, solve_triangular
+from scipy.linalg import blas, lapack
 
 from ...errors import EvidenceError, SettingError
 from ...types import Activations
@@ -12,6 +12,7 @@ from .moments import Moments, blocks, working
 
 Shrinkage = float | Literal["ledoit-wolf", "oas"]
 FEWEST = 8
+SMALL = 512  # rows that stay in cache while they are worked on
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,11 @@ class Cloud:
         moments = Moments.of(trusted) if len(trusted.ids) >= FEWEST else None
         if moments is None:
             raise EvidenceError(too_few(len(trusted.ids)))
-        if shrinkage == "ledoit-wolf":
-            shrinkage = ledoit_wolf(moments, trusted.rows)
-        return cls.from_moments(moments, shrinkage, working(trusted.rows[:1]).dtype)
+        dtype = working(trusted.rows[:1]).dtype
+        if shrinkage != "ledoit-wolf":
+            return cls.from_moments(moments, shrinkage, dtype)
+        correlation = moments.correlation
+        return cls._shrunk(moments, correlation, ledoit_wolf(moments, trusted.rows, correlation), dtype)
 
     @classmethod
     def from_moments(
@@ -46,20 +49,26 @@ class Cloud:
             raise SettingError(
                 "Ledoit-Wolf shrinkage needs the rows, which moments do not keep. Use 'oas' or a number."
             )
-        spread, correlation = moments.spread, moments.correlation
+        correlation = moments.correlation
         share = oas(moments.n, correlation) if isinstance(shrinkage, str) else shrinkage
-        d = len(spread)
+        return cls._shrunk(moments, correlation, share, dtype)
+
+    @classmethod
+    def _shrunk(cls, moments: Moments, correlation: np.ndarray, share: float, dtype: np.dtype | type) -> "Cloud":
+        """With a share of the correlation (changed in place) replaced by the identity."""
+        d = len(correlation)
         mu = float(np.trace(correlation)) / d  # 1, but for dimensions that never moved
         correlation *= 1 - share
         correlation[np.diag_indices(d)] += share * mu
-        try:
-            chol = np.linalg.cholesky(correlation)
-        except np.linalg.LinAlgError as error:
+        # LAPACK reads our rows as columns: its upper triangle is our lower one, and nothing is copied
+        upper, failed = lapack.dpotrf(correlation.T, lower=0, clean=1, overwrite_a=1)
+        if failed:
             raise EvidenceError(
                 f"the correlation of {moments.n} trusted rows in {d} dimensions lacks full rank at "
                 f"shrinkage {share:g}. Raise the shrinkage or pass more trusted prompts."
-            ) from error
-        whitening = solve_triangular(chol, np.diag(1 / spread), lower=True, check_finite=False)
+            )
+        whitening = lapack.dtrtri(upper, lower=0, overwrite_c=1)[0].T
+        whitening *= 1 / moments.spread
         return cls(moments.mean.astype(dtype), np.ascontiguousarray(whitening, dtype))
 
     def white(self, rows: np.ndarray) -> np.ndarray:
@@ -76,8 +85,28 @@ class Cloud:
         return np.concatenate(out) if out else np.zeros(0)
 
 
-def too_few(n: int) -> str:
-    return f"a cloud needs {FEWEST} or more trusted rows, got {n}. Pass more trusted prompts."
+def squared_length(rows: np.ndarray, mean: np.ndarray, projection: np.ndarray) -> np.ndarray:
+    """Squared length of projection @ (row - mean), (n,) float64, in the higher precision of the fit and of the rows.
+
+    Args:
+        rows: (n, d).
+        mean: (d,).
+        projection: (k, d).
+    """
+    kind = np.promote_types(working(rows[:1]).dtype, mean.dtype)
+    centre, across = mean.astype(kind), projection.astype(kind, copy=False).T
+    out = [np.einsum("nk,nk->n", p, p, dtype=np.float64) for p in ((b - centre) @ across for b in blocks(rows))]
+    return np.concatenate(out) if out else np.zeros(0)
+
+
+def same_place(fitted: tuple, seen: tuple) -> None:
+    """Raises EvidenceError for another layer or width than the fitted one."""
+    if seen != fitted:
+        raise EvidenceError(f"fitted at (layer, d) {fitted}, cannot score {seen}. Read the same layer.")
+
+
+def too_few(n: int, which: str = "trusted") -> str:
+    return f"a cloud needs {FEWEST} or more {which} rows, got {n}. Pass more {which} prompts."
 
 
 def checked(shrinkage: Shrinkage) -> None:
@@ -87,18 +116,20 @@ def checked(shrinkage: Shrinkage) -> None:
         raise SettingError(f"shrinkage must be in (0, 1], 'ledoit-wolf' or 'oas', got {shrinkage!r}. Try 0.1.")
 
 
-def ledoit_wolf(moments: Moments, rows: np.ndarray) -> float:
+def ledoit_wolf(moments: Moments, rows: np.ndarray, correlation: np.ndarray | None = None) -> float:
     """The share of the identity that minimises the expected squared error of the correlation matrix, in (0, 1].
 
     Source: Ledoit and Wolf 2004, on rows in units of their spread.
     """
-    spread, n, d = moments.spread, moments.n, len(moments.mean)
+    correlation = moments.correlation if correlation is None else correlation
+    n, d, kind = moments.n, len(moments.mean), working(rows[:1]).dtype
+    mean, per_variance, room = moments.mean.astype(kind), (moments.spread**-2).astype(kind), np.empty((SMALL, d), kind)
     quartic = 0.0  # sum over rows of the fourth power of their length
-    for part in blocks(working(rows)):
-        scaled = (part - moments.mean.astype(part.dtype)) / spread.astype(part.dtype)
-        quartic += float((np.einsum("nd,nd->n", scaled, scaled, dtype=np.float64) ** 2).sum())
-    correlation = moments.correlation
-    square, mu = float(np.einsum("ij,ij->", correlation, correlation)), float(np.trace(correlation)) / d
+    for part in map(working, blocks(rows, SMALL)):
+        squared = np.subtract(part, mean, out=room[: len(part)])
+        squared *= squared
+        quartic += float(((squared @ per_variance).astype(np.float64) ** 2).sum())
+    square, mu = float(np.vdot(correlation, correlation)), float(np.trace(correlation)) / d
     delta = square / d - mu**2
     beta = (quartic / n - square) / (d * n)
     return float(np.clip(beta / delta, 1e-6, 1.0)) if delta > 0 else 1.0
@@ -110,6 +141,6 @@ def oas(n: int, correlation: np.ndarray) -> float:
     Source: Chen, Wiesel, Eldar and Hero 2010.
     """
     d = len(correlation)
-    mean_square, mu = float(np.einsum("ij,ij->", correlation, correlation)) / d**2, float(np.trace(correlation)) / d
+    mean_square, mu = float(np.vdot(correlation, correlation)) / d**2, float(np.trace(correlation)) / d
     over, under = mean_square + mu**2, (n + 1) * (mean_square - mu**2 / d)
     return float(np.clip(over / under, 1e-6, 1.0)) if under > 0 else 1.0
