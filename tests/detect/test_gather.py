@@ -130,7 +130,8 @@ def test_a_bumper_that_watches_what_nobody_gathers_is_refused(scene, monkeypatch
     monkeypatch.setattr(gather, "spring", lambda cls: (True, ""))
     assert "Reads" not in contract.REGISTRY
     with pytest.raises(
-        ContractError, match=r"Reads learns from dict, which a check does not gather \(it gathers .*Activations, .*Layers"
+        ContractError,
+        match=r"Reads learns from dict, which a check does not gather \(it gathers .*Activations, .*Layers",
     ):
         read(Reads, scene)
 
