@@ -80,6 +80,11 @@ def loop_scores(fitted: Loop, rows: np.ndarray) -> np.ndarray:
 METHODS = (
     Method("Mahalanobis", lambda clean, seen: Mahalanobis().fit(clean), lambda fitted, seen: fitted.score(seen).values),
     Method(
+        "Mahalanobis, OAS",
+        lambda clean, seen: Mahalanobis("oas").fit(clean),
+        lambda fitted, seen: fitted.score(seen).values,
+    ),
+    Method(
         "QuantumEntropy",
         lambda clean, seen: QuantumEntropy().fit(clean, seen),
         lambda fitted, seen: fitted.score_batch(seen).values,
@@ -213,15 +218,16 @@ def machine() -> dict:
 def verdicts(held: dict) -> list[str]:
     """One line for each stated target that this cell can speak about."""
     methods, out = held["methods"], []
-    ours, peer, entropy = methods["Mahalanobis"], methods[PEER], methods["QuantumEntropy"]
+    peer, entropy = methods[PEER], methods["QuantumEntropy"]
 
     def line(what: str, found: float, limit: float, good: bool) -> None:
         out.append(f"- {'met' if good else '**not met**'}: {what} {found:.3g} (target {limit:g})")
 
     if held["d"] in TARGETS:
-        for key, limit in zip(("fit_s", "score_s"), TARGETS[held["d"]], strict=True):
-            ratio = peer[key] / ours[key]
-            line(f"Mahalanobis, times faster than EmpiricalCovariance to {key[:-2]}", ratio, limit, ratio >= limit)
+        for name in ("Mahalanobis", "Mahalanobis, OAS"):
+            for key, limit in zip(("fit_s", "score_s"), TARGETS[held["d"]], strict=True):
+                ratio = peer[key] / methods[name][key]
+                line(f"{name}, times faster than EmpiricalCovariance to {key[:-2]}", ratio, limit, ratio >= limit)
     if held["d"] == 2048 and held["layers"] == 4:
         for key, limit in zip(("fit_s", "score_s"), ENTROPY_S, strict=True):
             line(f"QuantumEntropy, CPU seconds to {key[:-2]}, at most", entropy[key], limit, entropy[key] <= limit)
