@@ -45,6 +45,22 @@ def test_every_bumper_scores_each_control_and_each_bait_once(cls, scene, any_pro
     assert found.groups == tuple(i.split("|")[0] for i in ids)
 
 
+BY_HAND = {"AttentionProbe", "TamperingProbe", "UnsupervisedContrast", "WeightDifferenceSpectrum"}
+
+
+@pytest.mark.parametrize("name", sorted(contract.load_bumpers()))
+def test_every_bumper_of_the_house_reads_a_scene_or_says_why_it_cannot(name, scene):
+    """Those that need evidence no check has (labels, tokens, sensors, other checkpoints) are for use by hand."""
+    cls = contract.find_bumper(name)
+    if name in BY_HAND:
+        with pytest.raises(ContractError, match=f"{name} learns from .* Fit it on evidence of your own"):
+            read(cls, scene)
+        return
+    found = read(cls, scene)
+    ids = tuple(i.id for i in (*scene.control_items(), *scene.bait_items()))
+    assert found.trap_sprung and (found.why_blind or found.scores.ids == ids)
+
+
 def test_a_subject_equal_to_its_base_is_blind_where_nothing_can_be_learnt_and_nought_elsewhere(scene):
     same = replace(scene, subject=scene.base)
     assert read(Mahalanobis, same).scores.values == pytest.approx(np.zeros(30), abs=1e-9)

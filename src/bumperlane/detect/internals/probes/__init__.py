@@ -1,0 +1,1 @@
+"""Bumpers that learn from labelled activations what misbehaviour looks like inside."""
