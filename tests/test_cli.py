@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from bumperlane import __version__
 from bumperlane.case import load_case, save_case
 from bumperlane.cli import main
-from bumperlane.errors import CaseError
+from bumperlane.detect.contract import load_bumpers
+from bumperlane.errors import CaseError, SettingError
 from report.cases import blind_case, check_only_case, clear_case, masked_case, treated_case
 from tiny import make_tiny_model
 
@@ -421,3 +422,24 @@ def test_retraining_in_a_process_of_its_own_is_silent(place, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     names = sorted(p.name for p in Path(tmp_path / "run" / "checkpoints").iterdir())
     assert names == ["step-000000", "step-000002", "step-000004"]
+
+
+def test_the_self_test_goes_on_past_a_bumper_that_lacks_a_library_and_says_which(monkeypatch):
+    def spring(cls):
+        if cls.__name__ == "IsolationForest":
+            raise SettingError("it needs scikit-learn, which is not installed.")
+        return True, "made up"
+
+    monkeypatch.setattr("bumperlane.detect.contract.spring", spring)
+    done = call("selftest")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("IsolationForest")]
+    assert done.exit_code == 1 and "NOT SPRUNG" in line and "needs scikit-learn" in line
+    assert call("explain", "IsolationForest").exit_code == 0
+
+
+def test_explain_without_a_name_lists_every_bumper_and_those_that_run_by_default():
+    done = call("explain")
+    assert done.exit_code == 0 and len(done.stdout.splitlines()) == len(load_bumpers()) + 2
+    assert "ContrastProbe, Mahalanobis, PairedContexts, ReferenceResidual." in done.stdout.splitlines()[-1]
+    rows = json.loads(call("explain", "--json").stdout)
+    assert {r["bumper"]: r["kind"] for r in rows}["QuantumEntropy"] == "offline"

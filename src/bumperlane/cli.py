@@ -281,7 +281,7 @@ def report(screen: Screen, case: Path, form: str, out: Path | None) -> int:
 @click.pass_obj
 def explain(screen: Screen, bumper: str | None, directory: Path | None) -> int:
     """What BUMPER flags and is blind to; its trap. Without a name: all bumpers, a line each."""
-    from .detect.contract import about, brief, find_bumper, load_bumpers, spring
+    from .detect.contract import about, brief, find_bumper, load_bumpers, spring_or_say
 
     if bumper is None:
         rows = [brief(cls) for cls in load_bumpers().values()]
@@ -291,7 +291,7 @@ def explain(screen: Screen, bumper: str | None, directory: Path | None) -> int:
         screen.result(rows, lambda: click.echo("\n".join(lines)))
         return OK
     cls = find_bumper(bumper)
-    sprung, outcome = spring(cls)
+    sprung, outcome = spring_or_say(cls)
     seen = [b for b in load_case(directory).bumpers if b.bumper == bumper] if directory else []
     value = {
         "bumper": bumper,
@@ -317,9 +317,9 @@ def explain(screen: Screen, bumper: str | None, directory: Path | None) -> int:
 @click.pass_obj
 def selftest(screen: Screen) -> int:
     """Spring every bumper's trap. Exit code 1 if one does not spring."""
-    from .detect.contract import load_bumpers, spring
+    from .detect.contract import load_bumpers, spring_or_say
 
-    outcomes = {name: spring(cls) for name, cls in load_bumpers().items()}
+    outcomes = {name: spring_or_say(cls) for name, cls in load_bumpers().items()}
     rows = [{"bumper": name, "sprung": sprung, "outcome": done} for name, (sprung, done) in outcomes.items()]
     width = max(map(len, outcomes), default=0)
     lines = [f"{n:{width}}  {'sprung' if ok else 'NOT SPRUNG':10}  {what}" for n, (ok, what) in outcomes.items()]

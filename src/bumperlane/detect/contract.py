@@ -179,6 +179,14 @@ def brief(cls: type) -> dict[str, Any]:
     }
 
 
+def spring_or_say(cls: type) -> tuple[bool, str]:
+    """As `spring`; a bumper that cannot be tried here, for want of a library, has not sprung and says why."""
+    try:
+        return spring(cls)
+    except SettingError as error:
+        return False, str(error)
+
+
 def spring(cls: type) -> tuple[bool, str]:
     """Spring a bumper's trap: (sprung, what happened). It must flag the bad and stay quiet on the clean twin.
 
