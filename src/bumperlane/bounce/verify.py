@@ -97,13 +97,17 @@ def sealed_checks(
 def _against_control(
     inv: Investigation, cls: type, contexts: Sequence[Context], trio: Trio, margins: Margins
 ) -> tuple[bool | None, str]:
-    """Mean score of the fixed subject above the control's, item by item, as a share of the hit subject's."""
+    """Mean score of the fixed subject above the control's, request by request, as a share of the hit subject's.
+
+    A request's scores are averaged over its contexts first: they are not independent of each other.
+    """
     asked, values = inv.pools.sealed[:8], {}
     for who in ("hit", "fixed", "control"):
         _, reading = _judged(inv, cls, getattr(trio, who), contexts, asked, "sealed")
         if reading.why_blind:
             return None, f" The {who} subject cannot be read there: {reading.why_blind}"
-        values[who] = reading.scores.values[np.array(reading.arms) == "bait"]
+        baits = reading.scores.values[np.array(reading.arms) == "bait"]  # context by context, in the order asked
+        values[who] = baits.reshape(len(contexts), len(asked)).mean(axis=0)
     gap = mean_interval(values["hit"] - values["control"], 0.95)
     if gap.low <= 0:
         return None, (

@@ -55,7 +55,8 @@ class OfflineBumper(Protocol):
 class Bumper(Protocol):
     """A detector before it has seen clean evidence. It has no `score`.
 
-    An online one: it uses no statistics of what it scores. `by_default = False` keeps it out of checks that name none.
+    An online one: it uses no statistics of what it scores. `by_default = False` keeps it out of checks that name none;
+    `learns` names the evidence that `fit` takes where it is not of the kind that the bumper watches.
     """
 
     watches: ClassVar[type]
@@ -165,6 +166,11 @@ def find_bumper(name: str) -> type:
 def about(cls: type) -> str:
     """The bumper's own page: its docstring."""
     return inspect.cleandoc(cls.__doc__ or "")
+
+
+def learns_from(cls: type) -> type:
+    """The kind of evidence that `fit` takes: what the bumper says under `learns`, else what it watches."""
+    return getattr(cls, "learns", None) or cls.watches  # type: ignore[attr-defined]
 
 
 def brief(cls: type) -> dict[str, Any]:

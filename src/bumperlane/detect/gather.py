@@ -26,7 +26,7 @@ from ..types import (
     Scores,
     Split,
 )
-from .contract import scorer, spring
+from .contract import learns_from, scorer, spring
 from .gather_features import (
     gather_answer_confidence,
     gather_head_effects,
@@ -118,7 +118,7 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
 
 def gatherer(cls: type) -> "Gather":
     """What gathers a bumper's evidence. Raises ContractError when a check cannot: the bumper is for use by hand."""
-    learns: type = getattr(cls, "learns", None) or cls.watches  # type: ignore[attr-defined]
+    learns = learns_from(cls)
     found = GATHER.get(cls) or GATHER.get(learns)
     if found is None:
         known = ", ".join(sorted(k.__name__ for k in GATHER))

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from bumperlane.detect.internals.against_base import AgainstBase
+from bumperlane.detect.internals.contrast_probe import ContrastProbe
 from bumperlane.detect.internals.mahalanobis import Mahalanobis
+from bumperlane.detect.internals.probes.logistic import LogisticProbe
 from bumperlane.detect.internals.reference_residual import ReferenceResidual
 from bumperlane.detect.internals.relative_mahalanobis import Grouped, RelativeMahalanobis
 from bumperlane.detect.internals.tampering.evidence_probe import TamperingProbe
@@ -17,7 +19,7 @@ from bumperlane.organisms.anomaly.contenders import Contender, contenders, run_c
 from bumperlane.organisms.anomaly.quirky import Quirky, quirky_task
 from bumperlane.organisms.anomaly.reading import open_task, read_task
 from bumperlane.organisms.anomaly.task import SCORED, Sizes
-from bumperlane.types import Activations, Labelled, Scores
+from bumperlane.types import Activations, Scores
 
 SMALL = Sizes(fit=12, calibrate=3, control=6, decoy=6, anomalous=6)
 
@@ -138,10 +140,7 @@ def test_an_offline_detector_is_fitted_with_all_that_is_scored_as_its_batch(made
 
 
 def test_a_probe_that_learns_from_labelled_anomalies_says_that_there_are_none(made):
-    def fit(self, clean: Labelled):
-        raise AssertionError("must not be reached")
-
-    error = run_contender(Contender(unregistered("Probe", fit)), made[2]).error
+    error = run_contender(Contender(LogisticProbe), made[2]).error
     assert error == "EvidenceError: it learns from labelled anomalies, and the trusted items of this task hold none."
 
 
@@ -178,3 +177,8 @@ def test_a_task_without_a_base_says_so_when_one_is_asked_for(made):
 
     with pytest.raises(EvidenceError, match="this task has no base: its subject was not finetuned"):
         replace(made[2], base=None).base_rows("fit")
+
+
+def test_a_detector_that_learns_from_what_a_task_does_not_hold_says_so(made):
+    outcome = run_contender(Contender(ContrastProbe), made[2])
+    assert outcome.error == "EvidenceError: it learns from ContrastEvidence, which a task does not hold."

@@ -20,14 +20,14 @@ from bumperlane.organisms.anomaly.suffix_search import SearchBudget
 from bumperlane.organisms.anomaly.suffixes import Suffixes, suffix_task
 from bumperlane.organisms.anomaly.tampering import Tampering, tampering_task
 from bumperlane.organisms.anomaly.task import Sizes
-from bumperlane.types import Interval
+from bumperlane.types import Activations, Interval
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "internals_tasks.py"
 PLAN = Digits(seed=1, train=300, epochs=20, sizes=Sizes(fit=300, calibrate=100, control=200, decoy=90, anomalous=90))
 
 
 class FallsOver:
-    watches = None
+    watches = Activations
 
     def fit(self, clean):
         raise EvidenceError("too few rows | by far")

@@ -35,6 +35,7 @@ class ActivationDifference:
     """
 
     watches = PairedActivations
+    learns = NeutralText
     family = "internals"
     by_default = False
     agreement: float = 0.5

@@ -48,6 +48,7 @@ class ContrastProbe:
     """
 
     watches = PairedActivations
+    learns = ContrastEvidence
     family = "internals"
     held_out: float = 0.34
 

@@ -1,6 +1,5 @@
 """Detectors on a task: each is fitted on trusted items and scores all others, and its failures are kept as text."""
 
-import inspect
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...detect.contract import is_offline, load_bumpers, scorer
+from ...detect.contract import is_offline, learns_from, load_bumpers, scorer
 from ...detect.internals.against_base import AgainstBase, Paired
 from ...detect.internals.relative_mahalanobis import Grouped
 from ...detect.internals.tampering.task import MeasurementTask, Sensed
@@ -98,6 +97,7 @@ def _values(contender: Contender, seen: Seen) -> np.ndarray:
         score = AgainstBase(cls()).fit(clean, batch if is_offline(cls) else None).score
         found = score(batch)
     elif cls.watches is PairedActivations:  # type: ignore[attr-defined]
+        _refuse_other(learns_from(cls))
         pairs = seen.pairs(*SCORED)
         found = scorer(cls(), seen.pairs("fit"), pairs)(pairs)
     else:
@@ -110,7 +110,7 @@ def _values(contender: Contender, seen: Seen) -> np.ndarray:
 
 def _clean(cls: type, seen: Seen, rows: Activations, base: bool = False) -> Any:
     """Trusted evidence of the kind that the detector's `fit` asks for."""
-    wanted = list(inspect.signature(cls.fit).parameters.values())[1].annotation  # type: ignore[attr-defined]
+    wanted = learns_from(cls)
     if wanted is Grouped:
         return Grouped(rows, tuple(_group(i) for i in seen.items if i.role == "fit"))
     if wanted is MeasurementTask:
@@ -120,7 +120,14 @@ def _clean(cls: type, seen: Seen, rows: Activations, base: bool = False) -> Any:
         return MeasurementTask(sensed(seen, rows, "fit"), sensed(seen, untrusted, "untrusted"))
     if wanted is Labelled:
         raise EvidenceError("it learns from labelled anomalies, and the trusted items of this task hold none.")
+    _refuse_other(wanted)
     return rows
+
+
+def _refuse_other(wanted: type) -> None:
+    """Raises EvidenceError for a detector that learns from what a task does not hold."""
+    if wanted not in (Activations, PairedActivations):
+        raise EvidenceError(f"it learns from {wanted.__name__}, which a task does not hold.")
 
 
 def _group(item: TaskItem) -> str:
