@@ -11,7 +11,7 @@ import numpy as np
 
 from ..case import Behaviour, BumperResult, Case, Sample, of_judgement, save_case
 from ..detect.contract import default_bumpers, find_bumper, spring
-from ..detect.gather import Scene, read
+from ..detect.gather import Scene, gatherer, read
 from ..errors import SettingError
 from ..evidence.library import library_contexts
 from ..evidence.mine import mine_contexts, tranches_with
@@ -34,10 +34,13 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
         RunError, RecipeError, ModelError: the run cannot be used.
         EvidenceError: too few requests, or a checkpoint that is not finite.
         SettingError: an unknown bumper, or a setting outside its range.
+        ContractError: a bumper that learns from what a check does not gather.
     """
     began = time.monotonic()
     settings = settings or Settings()
     bumpers = [find_bumper(name) for name in settings.bumpers] or default_bumpers()
+    for cls in bumpers:
+        gatherer(cls)  # one that a check cannot use is an error before any work is done
     inv = Investigation(Run.open(run), Path(directory), settings, say)
     inv.run.at(inv.step)
     baits = bait_contexts(inv)

@@ -111,31 +111,19 @@ class GaussianPenalty:
 
 
 @dataclass(frozen=True)
-class ReferenceResidualPenalty:
+class ReferenceResidualPenalty(GaussianPenalty):
     """The same distance, of what finetuning added: subject less base. It is the score of `ReferenceResidual`.
 
     Args: as of GaussianPenalty.
     """
 
-    needs_bait: ClassVar[bool] = False
     needs_base: ClassVar[bool] = True
-    full: bool = True
-    shrinkage: float | str = "oas"
-    stacked: bool = True
-    target: float | None = 0.0
-    memory: int = 2
-
-    def __post_init__(self) -> None:
-        _check_gaussian(self.shrinkage, self.memory)
-
-    def start(self) -> "RunningGaussian":
-        return RunningGaussian(self)
 
 
 class RunningGaussian:
     """Moments of trusted rows of the last refits, and the clouds that follow from them."""
 
-    def __init__(self, settings: GaussianPenalty | ReferenceResidualPenalty) -> None:
+    def __init__(self, settings: GaussianPenalty) -> None:
         self.settings, self.needs_base = settings, settings.needs_base
         self.new: dict[Key, Moments] = {}
         self.past: deque[dict[Key, Moments]] = deque(maxlen=settings.memory)
