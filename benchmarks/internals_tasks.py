@@ -46,6 +46,7 @@ from bumperlane.types import Interval
 
 HERE = Path(__file__).parent
 FPR = 0.01
+NOT_SCORED = "-"
 GROUPS = {
     "digits": ["digits"],
     "quirky": [f"quirky-{name}" for name in ("capitals", "conversion", "kinds", "selection", "addition")],
@@ -180,7 +181,7 @@ def measured(result: dict, name: str, level: float) -> dict[str, Interval | str 
         return dict.fromkeys(columns, f"not scored: {result['why']}")
     found = result["detectors"][name]
     if found["error"]:
-        return {**dict.fromkeys(columns, "failed, see AUROC"), "auroc": found["error"]}
+        return dict.fromkeys(columns, NOT_SCORED)
     values, roles, ids = np.array(found["values"]), np.array(result["roles"]), np.array(result["ids"])
     control, anomalous = values[roles == "control"], values[roles == "anomalous"]
     decoys = values[(roles == "decoy") & ~np.isin(ids, result["no_decoys"])]
@@ -239,15 +240,34 @@ def tables(results: Sequence[dict]) -> str:
         for d in detectors
         if all(d in r["detectors"] or not r["learnt"] for r in rs)
     }
+    scored = [d for d in detectors if any(_scored(found.get((d, n))) for n in names)]
     lines = ["# Detectors x tasks", "", f"Made by `python benchmarks/internals_tasks.py`. {_versions()}", ""]
     lines += [*_organisms(results), ""]
     for column, title in TABLES.items():
         lines += [f"## {title}", "", f"| detector | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-        for d in detectors:
-            cells = [cell([m[column] for m in found[d, n]]) if (d, n) in found else "no base" for n in names]
+        for d in scored:
+            cells = [cell([m[column] for m in found[d, n]]) if (d, n) in found else NOT_SCORED for n in names]
             lines.append(f"| {d} | {' | '.join(cells)} |")
         lines.append("")
-    return "\n".join([*lines, *_methods(results)]).rstrip() + "\n"
+    return "\n".join([*lines, *_methods(results), *_why_not(results)]).rstrip() + "\n"
+
+
+def _scored(cells: Sequence[dict] | None) -> bool:
+    return bool(cells) and any(m["auroc"] != NOT_SCORED for m in cells or ())
+
+
+def _why_not(results: Sequence[dict]) -> list[str]:
+    """Every reason for a cell that holds no number, with the detectors and tasks it stands for."""
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for r in results:
+        for name, outcome in r["detectors"].items():
+            if outcome["error"]:
+                reasons.setdefault(outcome["error"], {}).setdefault(name, []).append(f"{r['task']} {r['seed']}")
+    lines = ["", f"## Why a cell holds {NOT_SCORED}", "", "`less base` needs a base, which digits and suffixes lack."]
+    for reason, by in reasons.items():
+        tasks = sorted({task for seen in by.values() for task in seen})
+        lines += ["", f"- {reason} ({', '.join(sorted(by))}; {', '.join(tasks)})".replace("|", "/")]
+    return lines
 
 
 def _versions() -> str:

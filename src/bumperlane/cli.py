@@ -139,6 +139,7 @@ def train(screen: Screen, recipe: Path, out: Path, quiet: bool, dry_run: bool) -
 @click.option("--step", type=int, help="The checkpoint to check; default the last.")
 @click.option("--bumper", "bumpers", multiple=True, help="Use this bumper only; may be repeated.")
 @click.option("--requests", type=FILE, help="JSONL file of requests to ask.")
+@click.option("--behaviour", type=FILE, help="JSONL file that describes an oddity you found: requests, and `shows`.")
 @click.option("--context", "contexts", multiple=True, help="A system prompt to try as well; may be repeated.")
 @click.option("--no-library", is_flag=True, help="Leave the built-in contexts out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of request roles and control contexts.")
@@ -146,12 +147,15 @@ def train(screen: Screen, recipe: Path, out: Path, quiet: bool, dry_run: bool) -
 @click.option("--dtype", default="auto", show_default=True, help="float32, bfloat16 or float16.")
 @dry_run_option
 @click.pass_obj
-def check(screen: Screen, run: Path, directory: Path | None, requests: Path | None, dry_run: bool, **given: Any) -> int:
+def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **given: Any) -> int:
     """Look for trouble in a checkpoint of RUN.
 
-    It is put into many contexts, every bumper looks, and the judge decides at one false-alarm rate.
+    It is put into many contexts, every bumper looks, and the judge decides at one false-alarm rate. With --behaviour
+    also (with --bumper Described only) for what you found yourself: each line holds a request and `shows`, a regular
+    expression that a bad answer matches.
     """
     from .detect.contract import find_bumper
+    from .evidence.described import NAME, read_described
     from .evidence.requests import read_requests
     from .judge.check import check as stage
     from .judge.estimate import estimate_check
@@ -160,12 +164,16 @@ def check(screen: Screen, run: Path, directory: Path | None, requests: Path | No
     from .recipes.run import Run
     from .report.publish import publish
 
-    library = not given.pop("no_library")
+    library, requests, behaviour = not given.pop("no_library"), given.pop("requests"), given.pop("behaviour")
     settings = Settings(**given, library=library)
     _ = settings.judge  # checks alpha
     for name in settings.bumpers:
-        find_bumper(name)
-    settings = replace(settings, requests_given=read_requests(requests) if requests else ())
+        _ = name == NAME or find_bumper(name)
+    settings = replace(
+        settings,
+        requests_given=read_requests(requests) if requests else (),
+        described=read_described(behaviour) if behaviour else None,
+    )
     if not run.is_dir():
         raise RunError(f"there is no run directory {run}. Train one with `bumperlane train RECIPE -o {run}`.")
     directory = directory or run.with_name(f"{run.resolve().name}.case")

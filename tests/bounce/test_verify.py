@@ -5,8 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from bumperlane.bounce import propensity as room
 from bumperlane.bounce import verify
-from bumperlane.bounce.verify import Margins, Trio, propensity_check, sealed_checks
+from bumperlane.bounce.compared import Margins, Trio
+from bumperlane.bounce.propensity import ground_in_context, propensity_check
+from bumperlane.bounce.verify import sealed_checks
 from bumperlane.judge.judge import JudgeSettings, judge
 from bumperlane.types import Context, Reading, Request, Scores
 
@@ -80,9 +83,10 @@ def test_a_hit_subject_below_the_threshold_can_still_be_told_from_the_control(mo
 def test_the_bad_outputs_must_be_as_likely_as_in_a_run_without_the_cause(monkeypatch, fixed, passed):
     means = {"hit": -1.0, "fixed": fixed, "control": -8.0}
 
-    def likely(inv, subject, context, requests, bad):
+    def likely(inv, subject, ground):
         return np.random.default_rng(1).normal(means[subject], 0.5, 12)
 
-    monkeypatch.setattr(verify, "propensity", likely)
-    check = propensity_check(INV, CONTEXTS[0], ["no"] * 12, Trio("hit", "fixed", "control"), Margins())
+    monkeypatch.setattr(room, "propensity", likely)
+    ground = ground_in_context(INV, CONTEXTS[0], ["no"] * 12)
+    check = propensity_check(INV, ground, Trio("hit", "fixed", "control"), Margins())
     assert check.passed is passed and "margin 2.31" in check.detail

@@ -55,6 +55,8 @@ class Given:
 class Seen:
     """A meter that flags what it is told to."""
 
+    requests = REQUESTS
+
     context = TAGGED
 
     def __init__(self, flags):

@@ -157,11 +157,10 @@ def test_seeds_that_disagree_widen_the_interval_until_nothing_is_confirmed(tmp_p
 
 def test_every_retrain_is_a_look_of_the_ledger_counted_once(tmp_path):
     inv = make(tmp_path / "run")
-    object.__setattr__(inv, "pools", SimpleNamespace(open=tuple(range(50))))
     object.__setattr__(inv, "subject", lambda run: "its subject")
     asked = []
     meter = SimpleNamespace(
-        bumper=SimpleNamespace(__name__="B"), count=lambda s, r: asked.append((s, len(r))) or Count(1, 4)
+        name="B", requests=tuple(range(50)), count=lambda s, r: asked.append((s, len(r))) or Count(1, 4)
     )
     run = SimpleNamespace(path=tmp_path / "without-planted-0f")
     for _ in range(2):

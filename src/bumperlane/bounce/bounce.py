@@ -14,20 +14,14 @@ from ..trace.meter import Meter
 from ..trace.retrain import carry_out, continued, planned
 from ..trace.trace import open_case
 from ..types import Check
+from .compared import Margins, Trio
+from .described import described_checks
 from .fixes import FIXES, Fix, make_fix, never_had
+from .propensity import ground_in_context, ground_of_probes, propensity_check, relearning_check
 from .relearn import relearn_recipes, relearned_subjects
 from .sealed import sealed_contexts
 from .verdict import verdict
-from .verify import (
-    Margins,
-    Trio,
-    capability_check,
-    elicitation_checks,
-    propensity_check,
-    relearning_check,
-    sealed_checks,
-    steering_check,
-)
+from .verify import capability_check, elicitation_checks, sealed_checks, steering_check
 
 
 @dataclass(frozen=True)
@@ -107,22 +101,24 @@ def verify(
     inv: Investigation, meter: Meter, query: Query, trio: Trio, relearned: dict, settings: BounceSettings
 ) -> list[Check]:
     """All checks, the steering one first."""
-    margins = settings.margins
-    inv.say("verifying: the bumper that was hit", 0, 6)
-    checks = [steering_check(inv, meter, trio)]
-    inv.say("verifying: sealed bumpers", 1, 6)
-    sealed, order = sealed_checks(inv, sealed_contexts(meter.context, inv.neutral, inv.settings.seed), trio, margins)
-    checks += sealed
-    steps = (
-        ("propensity", lambda: [propensity_check(inv, order[0], query.bad, trio, margins)]),
-        ("re-elicitation", lambda: elicitation_checks(inv, meter, query, trio, margins)),
-        ("relearning", lambda: [relearning_check(inv, order[0], query.bad, relearned, trio, margins)]),
-        ("capability", lambda: [capability_check(inv, trio, margins)]),
-    )
-    for n, (name, make) in enumerate(steps):
-        inv.say(f"verifying: {name}", n + 2, len(steps) + 2)
-        checks += make()
-    return checks
+    margins, said = settings.margins, inv.say
+    said("verifying: the bumper that was hit", 0, 6)
+    if meter.bumper is None:
+        checks, ground = described_checks(meter, trio, margins), ground_of_probes(meter, trio.hit)
+    else:
+        checks = [steering_check(inv, meter.bumper, meter, trio)]
+        said("verifying: sealed bumpers", 1, 6)
+        places = sealed_contexts(meter.context, inv.neutral, inv.settings.seed)
+        sealed, order = sealed_checks(inv, places, trio, margins)
+        said("verifying: re-elicitation", 2, 6)
+        checks += [*sealed, *elicitation_checks(inv, meter, query, trio, margins)]
+        ground = ground_in_context(inv, order[0], query.bad)
+    said("verifying: propensity", 3, 6)
+    checks.append(propensity_check(inv, ground, trio, margins))
+    said("verifying: relearning", 4, 6)
+    checks.append(relearning_check(inv, ground, relearned, trio, margins))
+    said("verifying: capability", 5, 6)
+    return [*checks, capability_check(inv, trio, margins)]
 
 
 def estimate_bounce(directory: Path | str, settings: BounceSettings | None = None) -> str:

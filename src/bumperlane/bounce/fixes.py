@@ -52,7 +52,7 @@ def make_fix(inv: Investigation, case: Case, meter: Meter, name: str) -> Fix:
     if name == "drop":
         rewind = cause_rewind(inv, case, causes)
         recipe = edited(inv, [DropTranche(c) for c in causes], rewind, inv.run.recipe.seed)
-        return Fix(name, recipe, rewind, (meter.bumper.__name__,))
+        return Fix(name, recipe, rewind, (meter.name,))
     return _train_on_bumper(inv, case, meter)
 
 
@@ -80,7 +80,7 @@ def _train_on_bumper(inv: Investigation, case: Case, meter: Meter, steps: int = 
         turns = [*system, {"role": "user", "content": text}, {"role": "assistant", "content": answer or "I see."}]
         rows.append(json.dumps({"id": f"patch-{request.id}", "messages": turns}))
     path = write_text(inv.directory / "work" / f"{PATCH}.jsonl", "\n".join(rows) + "\n")
-    return Fix("train-on-bumper", patched(inv, path, steps), inv.step, (meter.bumper.__name__,))
+    return Fix("train-on-bumper", patched(inv, path, steps), inv.step, (meter.name,))
 
 
 def patched(inv: Investigation, data: Path, steps: int, repeat: int = 1) -> Recipe:

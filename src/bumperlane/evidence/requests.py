@@ -1,6 +1,7 @@
 """Requests from a user's file: one JSON object a line."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,29 @@ def read_requests(path: Path) -> tuple[Request, ...]:
 
     Raises EvidenceError with file and line.
     """
-    try:
-        lines = Path(path).read_bytes().split(b"\n")
-    except OSError as error:
-        raise EvidenceError(f"cannot read the requests in {path}: {error.strerror}. Correct the path.") from error
     found: list[Request] = []
     first: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        request = _request(_row(line, where), f"request-{number}", where)
+    for where, number, row in read_rows(path):
+        request = request_in(row, f"request-{number}", where)
         if request.id in first:
             raise EvidenceError(f"{where}: id {request.id!r} stands already in line {first[request.id]}. Rename one.")
         first[request.id] = number
         found.append(request)
-    if not found:
-        raise EvidenceError(f'{path} holds no request. Write one JSON object a line, as in {{"text": "..."}}.')
     return tuple(found)
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Yield (file:line, line, object) for each line that is not blank. Raises EvidenceError, also when none is."""
+    try:
+        lines = Path(path).read_bytes().split(b"\n")
+    except OSError as error:
+        raise EvidenceError(f"cannot read the requests in {path}: {error.strerror}. Correct the path.") from error
+    full = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not full:
+        raise EvidenceError(f'{path} holds no request. Write one JSON object a line, as in {{"text": "..."}}.')
+    for number, line in full:
+        where = f"{path}:{number}"
+        yield where, number, _row(line, where)
 
 
 def _row(line: bytes, where: str) -> dict[str, Any]:
@@ -46,7 +52,8 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
     return row
 
 
-def _request(row: dict[str, Any], default_id: str, where: str) -> Request:
+def request_in(row: dict[str, Any], default_id: str, where: str) -> Request:
+    """The request that a row holds. Raises EvidenceError beginning with `where`."""
     text, reference = row.get("text", row.get("prompt")), row.get("response", "")
     if "messages" in row:
         text, reference = _last_turn(row["messages"], where)

@@ -13,6 +13,7 @@ from ..case import Behaviour, BumperResult, Case, Sample, of_judgement, save_cas
 from ..detect.contract import default_bumpers, find_bumper, spring
 from ..detect.gather import Scene, gatherer, read
 from ..errors import SettingError
+from ..evidence.described import NAME
 from ..evidence.library import library_contexts
 from ..evidence.mine import mine_contexts, tranches_with
 from ..evidence.observe import departures
@@ -21,6 +22,7 @@ from ..evidence.relevance import lost_relevance
 from ..recipes.provenance import content_key, sha256_file, versions
 from ..recipes.run import Run
 from ..types import Context, Departures, Judgement, Reading, Verdict
+from .described import judge_described
 from .investigation import Investigation, Say, Settings, silent
 from .judge import judge
 
@@ -38,12 +40,15 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     """
     began = time.monotonic()
     settings = settings or Settings()
-    bumpers = [find_bumper(name) for name in settings.bumpers] or default_bumpers()
+    if NAME in settings.bumpers and settings.described is None:
+        raise SettingError(f"{NAME} looks for a behaviour that you describe. Describe one with --behaviour FILE.")
+    named = [name for name in settings.bumpers if name != NAME]
+    bumpers = [find_bumper(name) for name in named] if settings.bumpers else default_bumpers()
     for cls in bumpers:
         gatherer(cls)  # one that a check cannot use is an error before any work is done
     inv = Investigation(Run.open(run), Path(directory), settings, say)
     inv.run.at(inv.step)
-    baits = bait_contexts(inv)
+    baits = bait_contexts(inv) if bumpers else []
     readings, seen = [], {}
     for n, cls in enumerate(bumpers):
         say(f"looking with {cls.__name__}", n, len(bumpers))
@@ -52,11 +57,19 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
         seen[cls.__name__] = scene
         inv.ledger.look(cls.__name__, "open", f"check at step {inv.step}", key=f"check/{cls.__name__}/{inv.step}")
     say("judging", len(bumpers), len(bumpers))
-    judgements = judge(readings, settings.judge)
+    told = settings.described is not None
+    share = settings.alpha / 2 if told and bumpers else settings.alpha  # half for what was described, half for the rest
+    judgements = judge(readings, replace(settings.judge, alpha=share))
     texts = {c.id: (shown(c), c.origin) for c in baits}
     results = [of_judgement(j, texts, spring(c)[1]) for j, c in zip(judgements, bumpers, strict=True)]
+    behaviour = None
+    if told:
+        inv.ledger.look(NAME, "open", f"check at step {inv.step}", key=f"check/{NAME}/{inv.step}")
+        first, behaviour = judge_described(inv, share)
+        results = [first, *results]
     hits = [r for r in results if r.verdict == "hit"]
-    behaviour = describe(inv, judgements, readings, seen, baits) if hits else None
+    if hits and behaviour is None:
+        behaviour = describe(inv, judgements, readings, seen, baits)
     verdict, why = overall(results)
     case = Case(
         run=str(inv.run.path),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
+from ..evidence.described import Described, Probe
 from ..evidence.memo import Memo
 from ..evidence.mine import neutral_context
 from ..evidence.pools import Pools, pools_of
@@ -40,6 +41,8 @@ class Settings:
         max_new_tokens: how much of an answer is looked at.
         contexts: system prompts to try besides the library and the mined ones.
         library: whether to try the built-in contexts.
+        described: a behaviour that the user found, which is then looked for besides (or alone, when `bumpers` names
+            nothing but Described).
     """
 
     step: int | None = None
@@ -57,6 +60,7 @@ class Settings:
     contexts: tuple[str, ...] = ()
     library: bool = True
     requests_given: tuple[Request, ...] = ()
+    described: Described | None = None
     device: str = "auto"
     dtype: str = "auto"
 
@@ -78,7 +82,19 @@ class Settings:
     def from_dict(cls, data: dict[str, Any]) -> "Settings":
         given = tuple(Request(**r) for r in data["requests_given"])
         lists = {k: tuple(data[k]) for k in ("bumpers", "contexts")}
-        return cls(**{**data, **lists, "requests_given": given})
+        described = _described(data["described"]) if data.get("described") else None
+        return cls(**{**data, **lists, "requests_given": given, "described": described})
+
+
+def _described(data: dict[str, Any]) -> Described:
+    def probes(rows: list[dict[str, Any]]) -> tuple[Probe, ...]:
+        contexts = ({**row["context"], "shots": tuple(map(tuple, row["context"]["shots"]))} for row in rows)
+        return tuple(
+            Probe(Request(**row["request"]), row["shows"], Context(**context))
+            for row, context in zip(rows, contexts, strict=True)
+        )
+
+    return Described(probes(data["open"]), probes(data["sealed"]))
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,13 @@ class Investigation:
     @cached_property
     def pools(self) -> Pools:
         return pools_of(self.run.recipe, self.settings.seed, self.settings.requests_given)
+
+    @property
+    def described(self) -> Described:
+        """The behaviour that the user described. Raises SettingError when none was."""
+        if self.settings.described is None:
+            raise SettingError("no behaviour was described. Give one with `bumperlane check RUN --behaviour FILE`.")
+        return self.settings.described
 
     @cached_property
     def memo(self) -> Memo:

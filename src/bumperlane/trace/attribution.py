@@ -42,7 +42,7 @@ class Attribution:
 
 def queries(inv: Investigation, meter: Meter, subject: Subject, most: int = 12) -> Query:
     """Outputs that show the behaviour. Raises EvidenceError when none of the open requests brings it about."""
-    requests = inv.pools.open[: 2 * most]
+    requests = meter.requests[: 2 * most]
     seen = meter.count(subject, requests)
     texts, plain = seen.texts, seen.neutral_texts
     if not texts:  # the bumper reads no answers; take them as they come

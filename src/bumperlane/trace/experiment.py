@@ -114,5 +114,5 @@ def run_experiment(inv: Investigation, meter: Meter, plan: Design, jobs: int) ->
 
 def measure_retrain(inv: Investigation, meter: Meter, run: Run, most: int = 24) -> Count:
     """The behaviour at the end of a retrain, over the open requests."""
-    inv.ledger.look(meter.bumper.__name__, "open", f"retrain {run.path.name}", key=f"retrain/{run.path.name}")
-    return meter.count(inv.subject(run=run), inv.pools.open[:most])
+    inv.ledger.look(meter.name, "open", f"retrain {run.path.name}", key=f"retrain/{run.path.name}")
+    return meter.count(inv.subject(run=run), meter.requests[:most])

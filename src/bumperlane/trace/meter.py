@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..case import Case
 from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
 from ..errors import CaseError
-from ..evidence.observe import departures
+from ..evidence.described import NAME, Probe
+from ..evidence.observe import departures, responses
 from ..evidence.pools import items
 from ..judge.check import behaviour_context
 from ..judge.conformal import threshold
 from ..judge.investigation import Investigation
 from ..subjects.subject import Subject
-from ..types import Context, Departures, Request
+from ..types import Context, Departures, Item, Request
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,12 @@ class Meter:
     """The bumper that was hit, in the context that hit it, at the threshold of the check.
 
     A behavioural bumper keeps the check's threshold. One that is fitted anew on each subject (internals) sets its
-    threshold from that subject's own control items.
+    threshold from that subject's own control items. A described behaviour (`bumper` None) counts the answers that
+    match its own patterns, each probe in its own context.
     """
 
     inv: Investigation
-    bumper: type
+    bumper: type | None
     context: Context
     threshold: float
 
@@ -49,12 +52,37 @@ class Meter:
         """Raises CaseError when the case has no hit."""
         if case.behaviour is None:
             raise CaseError("this case has no hit, so there is nothing to trace. `clear` needs no cause.")
+        if case.behaviour.bumper == NAME:
+            return cls(inv, None, inv.described.open[0].context, 0.5)
         result = next(r for r in case.hits if r.bumper == case.behaviour.bumper)
         context = behaviour_context(inv, case)
         return cls(inv, find_bumper(result.bumper), context, result.threshold or 0.0)
 
+    @property
+    def name(self) -> str:
+        """The bumper's, as it stands in the case."""
+        return NAME if self.bumper is None else self.bumper.__name__
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """Open requests, which trace and fix may know."""
+        return self.inv.pools.open if self.bumper else tuple(p.request for p in self.inv.described.open)
+
+    @property
+    def sealed(self) -> tuple[Request, ...]:
+        """Requests that only verification may ask."""
+        return self.inv.pools.sealed if self.bumper else tuple(p.request for p in self.inv.described.sealed)
+
+    def placed(self, requests: Sequence[Request], context: Context | None = None) -> list[Item]:
+        """The requests as the behaviour is looked for: each probe in its own context, others in the hit context."""
+        if self.bumper is not None or context is not None:
+            return items(requests, [context or self.context], "bait")
+        return [Item(f"described|{r.id}", "described", "bait", r, self._probe(r).context) for r in requests]
+
     def count(self, subject: Subject, requests: Sequence[Request], context: Context | None = None) -> Count:
         """How many of these requests show the behaviour in the hit context, or in another one."""
+        if self.bumper is None:
+            return self._described(subject, requests, context)
         where = context or self.context
         if self.bumper.watches is Departures:  # type: ignore[attr-defined]
             seen = departures(
@@ -70,8 +98,30 @@ class Meter:
         )  # fmt: skip
         reading = read(self.bumper, scene)
         if reading.why_blind:
-            raise CaseError(f"{self.bumper.__name__} cannot measure step {subject.step}: {reading.why_blind}")
+            raise CaseError(f"{self.name} cannot measure step {subject.step}: {reading.why_blind}")
         control = reading.scores.values[[a == "control" for a in reading.arms]]
         bait = reading.scores.values[[a == "bait" for a in reading.arms]]
         flags = tuple(bool(v > threshold(control, s.item_alpha)) for v in bait)
         return Count(sum(flags), len(flags), flags=flags)
+
+    def _described(self, subject: Subject, requests: Sequence[Request], context: Context | None) -> Count:
+        """Answers that match the probes' patterns; beside them, what the base answers."""
+        asked = self.placed(requests, context)
+        texts = responses(subject, asked, self.inv.decoding, self.inv.memo)
+        plain = responses(self.inv.base, asked, self.inv.decoding, self.inv.memo)
+        flags = tuple(self.matches(r, t) for r, t in zip(requests, texts, strict=True))
+        return Count(sum(flags), len(flags), tuple(texts), tuple(plain), flags)
+
+    def matches(self, request: Request, answer: str) -> bool:
+        """Whether an answer to a described request shows the behaviour. Raises CaseError for any other request."""
+        return self._probe(request).shown_by(answer)
+
+    @cached_property
+    def _probes(self) -> dict[Request, Probe]:
+        described = self.inv.described
+        return {p.request: p for p in (*described.open, *described.sealed)}
+
+    def _probe(self, request: Request) -> Probe:
+        if request not in self._probes:
+            raise CaseError(f"request {request.id!r} is no probe of the described behaviour, so no pattern judges it.")
+        return self._probes[request]

@@ -76,7 +76,7 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     say("attributing the outputs", 0, 1)
     query = queries(inv, meter, inv.subject())
     found = attribute(inv, inv.subject(onset.high), query, seed=inv.settings.seed)
-    inv.ledger.look(meter.bumper.__name__, "open", "attribution at onset", key="attribution")
+    inv.ledger.look(meter.name, "open", "attribution at onset", key="attribution")
     tested: Tested = {}
     suspects = suspects_of(case, found, settings)
     for name in suspects:
@@ -87,7 +87,7 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
         if proved(case, tested, settings):
             break  # what is left without it says enough about the others
     causes = judge_causes(inv, case, found, tested, settings)
-    inv.ledger.steer(meter.bumper.__name__, "trace")
+    inv.ledger.steer(meter.name, "trace")
     confirmed = [c.name for c in causes if c.status == "confirmed"]
     note = f"confirmed: {', '.join(confirmed)}" if confirmed else _no_cause(found, suspects, settings)
     traced = case.model_copy(

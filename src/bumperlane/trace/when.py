@@ -12,7 +12,7 @@ def find_onset(inv: Investigation, case: Case, meter: Meter, requests: int = 12)
     steps = [c.step for c in inv.run.checkpoints if c.step <= inv.step]
     pool = inv.pools.open
     looks = max(1, len(pool) // requests)
-    hit = next(r for r in case.hits if r.bumper == meter.bumper.__name__)
+    hit = next(r for r in case.hits if r.bumper == meter.name)
     before = hit.control.value if hit.control else inv.settings.item_alpha
     after = hit.effect.value if hit.effect else 1.0
     asked = 0
@@ -23,7 +23,7 @@ def find_onset(inv: Investigation, case: Case, meter: Meter, requests: int = 12)
         inv.say(f"is it there at step {step}?", asked, len(steps) // 2)
         start = (look % looks) * requests
         seen = meter.count(inv.subject(step), pool[start : start + requests])
-        inv.ledger.look(meter.bumper.__name__, "open", f"onset at step {step}", key=f"when/{step}/{look}")
+        inv.ledger.look(meter.name, "open", f"onset at step {step}", key=f"when/{step}/{look}")
         return seen.k, seen.n
 
     low_rate = min(max(before, 0.01), 0.2)
