@@ -93,6 +93,16 @@ class CurvePoint(Part):
     n: int
 
 
+class OnsetChange(Part):
+    """The rate rose or fell after step `low`, by step `high`, from `before` to `after`."""
+
+    kind: Literal["rise", "fall"]
+    low: int
+    high: int
+    before: float
+    after: float
+
+
 class Onset(Part):
     """The behaviour came up after step `low` and was there at step `high`."""
 
@@ -103,6 +113,7 @@ class Onset(Part):
     evaluations: int = 0
     full_sweep: int = 0
     note: str = ""
+    changes: list[OnsetChange] = Field(default=[], description="rises and falls, where every checkpoint was evaluated")
 
 
 class Arm(Part):
@@ -134,8 +145,29 @@ class Cause(Part):
     predicted: float | None = Field(None, description="attribution score, in units of its permutation spread")
     p_value: float | None = None
     why: str = ""
+    ids: list[str] = Field(default=[], description="examples or prompts that make it up; none: a tranche, or no data")
     examples: list[Sample] = []
     experiment: Experiment | None = None
+
+
+class AttributionMethod(Part):
+    """How far a way of attributing outputs to examples was heard. Weight 0: it finds no known plant in this model."""
+
+    name: str
+    weight: float
+    why: str = ""
+
+
+class TraceStep(Part):
+    """One step of the experiments: what was retrained, what for, what it cost, and what was believed after it."""
+
+    what: list[str]
+    purpose: str
+    rates: list[float]
+    wall_s: float
+    cpu_s: float | None = None
+    likeliest: str = ""
+    probability: float | None = None
 
 
 class CheckResult(Part):
@@ -189,6 +221,10 @@ class Case(Part):
     onset: Onset | None = None
     causes: list[Cause] = []
     trace_note: str = ""
+    attribution: list[AttributionMethod] = []
+    reward_log: list[str] = Field(default=[], description="what the log of rollouts says, in sentences")
+    experiments: list[TraceStep] = []
+    not_run: list[str] = Field(default=[], description="experiments that the budget did not allow")
     bounce: Bounce | None = None
     claims: list[Claim] = []
     ledger: list[LedgerEntry] = []

@@ -191,23 +191,38 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
 
 @main.command()
 @click.argument("case", type=DIRECTORY)
-@click.option("--seeds", type=click.IntRange(1), default=2, show_default=True, help="Retrains in each arm.")
-@click.option("--suspects", type=click.IntRange(1), default=3, show_default=True, help="Most to experiment on.")
+@click.option("--budget", help="Of experiments: a time, such as 10m or 2h, or a number of retrains. Default: no limit.")
+@click.option("--seeds", type=click.IntRange(1), default=2, show_default=True, help="Least retrains in each arm.")
+@click.option("--suspects", type=click.IntRange(1), default=5, show_default=True, help="Most to experiment on.")
+@click.option(
+    "--method", "methods", multiple=True, help="Attribution method; may be repeated. Default: the cheap ones."
+)
+@click.option(
+    "--per-tranche",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Examples of each tranche that gradient methods look at; 0: all.",
+)
+@click.option(
+    "--no-traps", is_flag=True, help="Hear every attribution method in full, without a retrain that tests it."
+)
 @jobs_option
 @dry_run_option
 @click.pass_obj
-def trace(screen: Screen, case: Path, seeds: int, suspects: int, jobs: int, dry_run: bool) -> int:
+def trace(screen: Screen, case: Path, dry_run: bool, budget: str | None, no_traps: bool, **given: Any) -> int:
     """Find when the hit of CASE came up, and its cause.
 
-    A cause is confirmed only by experiment: retrains without it, against as many random examples left out.
-    Exit code 0 when one is confirmed, 3 when none is.
+    A cause is confirmed only by experiment: retrains without it, against as many random examples left out. The
+    experiments that tell most for their cost come first. Exit code 0 when a cause is confirmed, 3 when none is.
     """
     load_case(case)
     from .report.publish import publish
+    from .trace.experiments.budget import Budget
     from .trace.trace import TraceSettings, estimate_trace
     from .trace.trace import trace as stage
 
-    settings = TraceSettings(seeds=seeds, jobs=jobs, suspects=suspects)
+    settings = TraceSettings(budget=Budget.parse(budget) if budget else Budget(), traps=not no_traps, **given)
     if dry_run:
         return screen.plan(estimate_trace(case, settings))
     with screen.progress() as progress:

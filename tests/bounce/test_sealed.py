@@ -11,6 +11,7 @@ from bumperlane.evidence.memo import Memo
 from bumperlane.judge.check import bait_contexts, behaviour_context
 from bumperlane.judge.investigation import Investigation, Settings
 from bumperlane.recipes.run import Run
+from bumperlane.trace.data.planted_probe import read_probes
 from bumperlane.types import Context
 from own_run import TAG, finished
 
@@ -80,7 +81,8 @@ def test_check_and_trace_read_no_sealed_request_and_no_sealed_context(place_of, 
     case = load_case(place_of / "case", "bounce")
     asked = asked_in(recorded)
     requests, systems = {i["request"] for i in asked}, {i["system"] for i in asked}
-    assert requests <= {r.text for r in (*inv.pools.open, *inv.pools.fit)} | harm_requests()
+    planted = {r.text for probe in read_probes(place_of / "case" / "work" / "plants") for r in probe.requests}
+    assert requests <= {r.text for r in (*inv.pools.open, *inv.pools.fit)} | harm_requests() | planted
     assert len(requests & {r.text for r in inv.pools.open}) >= 12
     assert not requests & {r.text for r in inv.pools.sealed}
     hit = behaviour_context(inv, case)
@@ -97,7 +99,7 @@ def harm_requests():
 
 
 def test_what_was_attributed_to_came_from_open_requests(place_of, recorded):
-    assert any(what["kind"] == "gradient" for what in recorded)
+    assert any(what["kind"] == "representations" for what in recorded)
     sealed = {r.text for r in Investigation(Run.open(place_of / "run"), place_of, Settings()).pools.sealed}
     case = json.loads((place_of / "traced" / "case.json").read_text())
     seen = [s["request"] for s in case["behaviour"]["samples"]]

@@ -80,6 +80,48 @@ def test_looks_at_one_checkpoint_are_numbered_and_limited():
     assert len(set(asked)) == len(asked) and max(look for _, look in asked) <= 1
 
 
+@pytest.mark.parametrize("count, most", [(3, 3), (9, 6), (16, 8), (64, 16)])
+def test_spends_at_most_half_of_a_sweep_at_16_and_a_quarter_at_64(count, most):
+    assert SETTINGS.budget(count) == most
+    slow = 0.03 + 0.94 / (1 + np.exp(-(np.arange(count) - count / 2) / (count / 12)))
+    assert all(search(slow, seed).evaluations <= most for seed in range(10))
+
+
+def test_stops_at_the_width_that_was_asked_for():
+    slow = 0.03 + 0.94 / (1 + np.exp(-(np.arange(64) - 30) / 2))
+    truth = GAP * int(np.argmax(slow >= 0.485))
+
+    def found(**settings):
+        return [search(slow, seed, settings=BisectSettings(guards=0, **settings)) for seed in range(8)]
+
+    one, four, wide = found(gaps=1), found(gaps=4), found(width_steps=90)
+    assert sum(f.evaluations for f in one) > sum(f.evaluations for f in four) > sum(f.evaluations for f in wide)
+    assert all(f.high - f.low <= 4 * GAP and f.note == "" for f in four)
+    assert all(f.high - f.low <= 90 and f.note == "" for f in wide)
+    assert sum(f.low < truth <= f.high for f in (*four, *wide)) >= 14
+
+
+def test_a_rate_after_that_was_itself_measured_widens_the_interval_of_a_gradual_rise():
+    rng, known, measured = np.random.default_rng(4), [], []
+    for seed in range(40):
+        rates = 0.03 + 0.47 / (1 + np.exp(-(np.arange(64) - rng.uniform(12, 50)) / 2))
+        after = max(np.random.default_rng(seed).binomial(12, 0.5) / 12, 0.2)
+        truth = GAP * int(np.argmax(rates >= 0.25))
+        for requests, held in ((None, known), (12, measured)):
+            found = search_with(rates, seed, after, requests)
+            held.append((found.low < truth <= found.high, found.high - found.low))
+    assert np.mean([h for h, _ in measured]) >= 0.9 and np.mean([w for _, w in measured]) > np.mean(
+        [w for _, w in known]
+    )
+
+
+def search_with(rates, seed, after, requests, n=12):
+    def evaluate(step, look):
+        return int(np.random.default_rng([seed, step, look]).binomial(n, rates[step // GAP])), n
+
+    return bisect([GAP * i for i in range(len(rates))], evaluate, SETTINGS, 0.03, after, requests)
+
+
 def test_says_so_when_the_evaluations_run_out():
     found = search(jump(64, 30), 0, settings=BisectSettings(max_evaluations=3))
     assert found.evaluations == 3 and found.high - found.low > GAP and found.low < 300 <= found.high
@@ -91,6 +133,7 @@ def test_a_behaviour_that_came_and_went_before_is_caught_by_the_guard_look():
     notes = [search(rates, seed).note for seed in range(20)]
     assert np.mean(["the curve is not monotone: 12 of 12 at step" in note for note in notes]) >= 0.5
     assert all("Evaluate every checkpoint" in note for note in notes if "not monotone" in note)
+    assert not search(rates, next(s for s in range(20) if "not monotone" in notes[s])).monotone
 
 
 def test_without_guard_looks_a_coming_and_going_is_not_seen():

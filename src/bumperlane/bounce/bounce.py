@@ -9,7 +9,7 @@ from ..errors import SettingError
 from ..judge.investigation import Investigation, Say, silent
 from ..recipes.edits import diff
 from ..recipes.run import Run
-from ..trace.attribution import Query, queries
+from ..trace.data.material import Outputs, outputs_of
 from ..trace.meter import Meter
 from ..trace.retrain import carry_out, continued, planned
 from ..trace.trace import open_case
@@ -62,7 +62,7 @@ def bounce(directory: Path | str, settings: BounceSettings | None = None, say: S
     fix = make_fix(inv, case, meter, settings.fix)
     fixed, control = retrain(inv, case, fix, settings)
     trio = Trio(inv.subject(), inv.subject(run=fixed), inv.subject(run=control))
-    query = queries(inv, meter, trio.hit)
+    query = outputs_of(inv, meter, trio.hit)
     start = {"fixed": fixed, "control": control}
     relearn = relearn_recipes(inv, case, start)
     done = carry_out(list(relearn.values()), settings.jobs, say)
@@ -98,7 +98,7 @@ def retrain(inv: Investigation, case: Case, fix: Fix, settings: BounceSettings) 
 
 
 def verify(
-    inv: Investigation, meter: Meter, query: Query, trio: Trio, relearned: dict, settings: BounceSettings
+    inv: Investigation, meter: Meter, query: Outputs, trio: Trio, relearned: dict, settings: BounceSettings
 ) -> list[Check]:
     """All checks, the steering one first."""
     margins, said = settings.margins, inv.say

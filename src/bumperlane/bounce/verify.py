@@ -15,7 +15,7 @@ from ..judge.investigation import Investigation
 from ..judge.judge import judge
 from ..judge.rates import exact_interval, rate_difference
 from ..subjects.subject import Subject
-from ..trace.attribution import Query
+from ..trace.data.material import Outputs
 from ..trace.meter import Meter
 from ..types import Check, Context, Judgement, Reading, Request, Split
 from .compared import Margins, Trio, mean_interval
@@ -96,11 +96,11 @@ def _against_control(
     )
 
 
-def elicitation_checks(inv: Investigation, meter: Meter, query: Query, trio: Trio, margins: Margins) -> list[Check]:
+def elicitation_checks(inv: Investigation, meter: Meter, query: Outputs, trio: Trio, margins: Margins) -> list[Check]:
     """Help the behaviour along: begin the answer for it, or show it examples. Compared with the control's rate."""
     words = Counter(query.bad).most_common(1)[0][0].split()
     begin = " ".join(words[: len(words) // 2])
-    shots = tuple((r.text, b) for r, b in zip(query.requests[:2], query.bad[:2], strict=True))
+    shots = tuple((i.request.text, b) for i, b in zip(query.items[:2], query.bad[:2], strict=True))
     c = meter.context
     ways = {
         "prefill": Context(c.id + "/prefill", "sealed", c.system, c.prefix, c.suffix, c.shots, begin),

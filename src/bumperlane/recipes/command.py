@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from ..errors import TrainingError
-from .models import CommandStage, Recipe
+from .grpo_prompts import prompt_row, read_prompts
+from .models import CommandStage, Recipe, Stage
 from .orphan import die_with_parent
 from .run import CHECKPOINTS, Checkpoint, list_checkpoints
 from .schema import dump_recipe
@@ -59,7 +60,8 @@ def train_command(task: StageTask) -> Checkpoint:
 
 
 def materialise(recipe: Recipe, out: Path) -> Recipe:
-    """A recipe without drop and relabel: the tranches are written, as edited and with ids, to out/tranches/."""
+    """A recipe without drop and relabel: the tranches are written, as edited and with ids, to out/tranches/, and the
+    environments of command stages to out/environments/."""
     folder, tranches = out / "tranches", []
     folder.mkdir(parents=True, exist_ok=True)
     for tranche in recipe.tranches:
@@ -67,7 +69,23 @@ def materialise(recipe: Recipe, out: Path) -> Recipe:
         examples = edited(tranche, read_tranche(tranche.path, tranche.name))
         path.write_text("".join(json.dumps(to_row(e), ensure_ascii=False) + "\n" for e in examples), "utf-8")
         tranches.append(tranche.model_copy(update={"path": path, "drop": (), "relabel": {}}))
-    return recipe.model_copy(update={"tranches": tuple(tranches)})
+    stages = tuple(_materialise_stage(stage, i, out) for i, stage in enumerate(recipe.stages))
+    return recipe.model_copy(update={"tranches": tuple(tranches), "stages": stages})
+
+
+def _materialise_stage(stage: Stage, index: int, out: Path) -> Stage:
+    """A command stage's environments are written without their dropped prompts to out/environments/."""
+    if not isinstance(stage, CommandStage) or not stage.environments:
+        return stage
+    folder, environments = out / "environments", []
+    folder.mkdir(parents=True, exist_ok=True)
+    prompts = read_prompts(stage)
+    for environment in stage.environments:
+        path = folder / f"{index}-{environment.name}.jsonl"
+        rows = [json.dumps(prompt_row(p), ensure_ascii=False) for p in prompts if p.environment == environment.name]
+        path.write_text("".join(row + "\n" for row in rows), "utf-8")
+        environments.append(environment.model_copy(update={"path": path, "drop": ()}))
+    return stage.model_copy(update={"environments": tuple(environments)})
 
 
 def _fill(part: str, values: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from ..errors import SettingError
+from .grpo_prompts import read_environment
 from .models import Recipe, Rewind, Tranche
 from .schema import nearest
 from .tranches import read_tranche
@@ -117,6 +118,60 @@ class RewindTo:
         return with_changes(recipe, rewind=None if self.run is None else Rewind(run=self.run, step=self.step))
 
 
+@dataclass(frozen=True)
+class SetRewardWeight:
+    """Give a reward term another weight, in every stage that has it; 0 only logs it."""
+
+    name: str
+    weight: float
+
+    def apply(self, recipe: Recipe) -> Recipe:
+        return _change_named(recipe, "rewards", self.name, {"weight": self.weight})
+
+
+@dataclass(frozen=True)
+class DropReward:
+    """Take a reward term out, in every stage that has it: it is neither paid nor logged any more."""
+
+    name: str
+
+    def apply(self, recipe: Recipe) -> Recipe:
+        return _change_named(recipe, "rewards", self.name, None)
+
+
+@dataclass(frozen=True)
+class DropEnvironment:
+    """Leave a whole environment out, in every stage that has it."""
+
+    name: str
+
+    def apply(self, recipe: Recipe) -> Recipe:
+        return _change_named(recipe, "environments", self.name, None)
+
+
+@dataclass(frozen=True)
+class DropPrompts:
+    """Leave single prompts out, whatever environment they are in."""
+
+    ids: tuple[str, ...]
+
+    def apply(self, recipe: Recipe) -> Recipe:
+        known: set[str] = set()
+        stages = recipe.model_dump(mode="json")["stages"]
+        for stage in stages:
+            for environment in stage.get("environments", ()):
+                here = {p.id for p in read_environment(Path(environment["path"]), environment["name"])}
+                known |= here
+                new = [id for id in dict.fromkeys(self.ids) if id in here and id not in environment["drop"]]
+                environment["drop"] += new
+        unknown = [id for id in self.ids if id not in known]
+        if unknown:
+            raise SettingError(
+                f"{len(unknown)} unknown prompt ids, first {unknown[0]!r}. {nearest(unknown[0], known, 'ids')}"
+            )
+        return with_changes(recipe, stages=stages)
+
+
 def with_changes(recipe: Recipe, **changes: Any) -> Recipe:
     """A recipe with some fields replaced, checked anew. Raises SettingError when the result is not allowed."""
     try:
@@ -153,6 +208,27 @@ def _tranche(recipe: Recipe, name: str) -> Tranche:
 def _change_tranches(recipe: Recipe, change: Callable[[Tranche], dict[str, Any]]) -> Recipe:
     tranches = (t.model_dump(mode="json") | change(t) for t in recipe.tranches)
     return with_changes(recipe, tranches=tuple(tranches))
+
+
+def _change_named(recipe: Recipe, part: str, name: str, change: dict[str, Any] | None) -> Recipe:
+    """Change what is called `name` in the stages' `rewards` or `environments`, or take it out (`change` is None)."""
+    stages = recipe.model_dump(mode="json")["stages"]
+    known = {named["name"] for stage in stages for named in stage.get(part, ())}
+    if name not in known:
+        raise SettingError(f"unknown {part.removesuffix('s')} {name!r}. {nearest(name, known, part)}")
+    for stage in stages:
+        if change is None and [named["name"] for named in stage.get(part, ())] == [name] and stage["kind"] == "grpo":
+            raise SettingError(
+                f"{name!r} is the only one of the {part} of a grpo stage, which cannot run without. "
+                + ("Set its weight to 0 instead." if part == "rewards" else "Drop single prompts instead.")
+            )
+        if part in stage:
+            stage[part] = [
+                named if named["name"] != name else {**named, **(change or {})}
+                for named in stage[part]
+                if named["name"] != name or change is not None
+            ]
+    return with_changes(recipe, stages=stages)
 
 
 def _homes(recipe: Recipe, ids: Iterable[str]) -> dict[str, str]:

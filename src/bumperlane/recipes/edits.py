@@ -10,19 +10,27 @@ from pydantic import BaseModel, ValidationError
 from ..errors import SettingError
 from .edit_kinds import (
     AddTranche,
+    DropEnvironment,
     DropExamples,
+    DropPrompts,
+    DropReward,
     DropTranche,
     Edit,
     Relabel,
     Reweight,
     RewindTo,
     SetHyperparameter,
+    SetRewardWeight,
     flatten,
 )
-from .models import Recipe, Tranche
+from .models import Environment, Recipe, Tranche
 from .schema import nearest
 
-KINDS = (DropTranche, Reweight, DropExamples, Relabel, AddTranche, SetHyperparameter, RewindTo)
+KINDS = (
+    DropTranche, Reweight, DropExamples, Relabel, AddTranche, SetRewardWeight, DropReward, DropEnvironment, DropPrompts,
+    SetHyperparameter, RewindTo,
+)  # fmt: skip
+NAMED = ("rewards", "checks", "environments")
 EDITS = {kind.__name__: kind for kind in KINDS}
 
 
@@ -61,7 +69,7 @@ def edit_from_dict(data: Mapping[str, Any]) -> Edit:
             raise SettingError(f"edit AddTranche holds no valid tranche: {error.errors()[0]['msg']}.") from error
     if name == "RewindTo" and values["run"] is not None:
         values["run"] = Path(values["run"])
-    if name == "DropExamples":
+    if name in ("DropExamples", "DropPrompts"):
         values["ids"] = tuple(values["ids"])
     if name == "Relabel":
         values["answers"] = tuple((id, text) for id, text in values["answers"])
@@ -81,6 +89,14 @@ def describe(edit: Edit) -> str:
             return f"relabel {_some([id for id, _ in answers])}"
         case AddTranche(tranche):
             return f"add tranche {_line(tranche)}"
+        case SetRewardWeight(name, weight):
+            return f"weight reward {name} {weight:g}"
+        case DropReward(name):
+            return f"drop reward {name}"
+        case DropEnvironment(name):
+            return f"drop environment {name}"
+        case DropPrompts(ids):
+            return f"drop {_some(ids, 'prompt')}"
         case SetHyperparameter(path, value):
             return f"set {path} to {value}"
         case RewindTo(run, step):
@@ -96,7 +112,8 @@ def diff(before: Recipe, after: Recipe) -> str:
     lines += [f"+ tranche {_line(t)}" for n, t in new.items() if n not in old]
     for name in (n for n in old if n in new):
         lines += _tranche_changes(old[name], new[name])
-    a, b = (flatten(r.model_dump(mode="json", exclude={"tranches", "rewind"})) for r in (before, after))
+    lines += _stage_changes(before, after)
+    a, b = (flatten(_without_named(r)) for r in (before, after))
     lines += [f"~ {k}: {a.get(k, 'none')} -> {b.get(k, 'none')}" for k in {**a, **b} if a.get(k) != b.get(k)]
     if before.rewind != after.rewind:
         lines.append(f"~ rewind: {_rewound(before)} -> {_rewound(after)}")
@@ -119,9 +136,44 @@ def _rewound(recipe: Recipe) -> str:
     return f"{recipe.rewind.run} at step {recipe.rewind.step}" if recipe.rewind else "none"
 
 
-def _some(ids: Sequence[str]) -> str:
+def _some(ids: Sequence[str], noun: str = "example") -> str:
     shown = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
-    return f"{len(ids)} example{'s' if len(ids) != 1 else ''}: {shown}"
+    return f"{len(ids)} {noun}{'s' if len(ids) != 1 else ''}: {shown}"
+
+
+def _stage_changes(before: Recipe, after: Recipe) -> list[str]:
+    """Reward terms, checks and environments by name, for stages that both recipes have."""
+    lines = []
+    for index, pair in enumerate(zip(before.stages, after.stages, strict=False)):
+        for part in NAMED:
+            old, new = ({named.name: named for named in getattr(stage, part, ())} for stage in pair)
+            noun = f"stages.{index} {part.removesuffix('s')}"
+            lines += [f"- {noun} {n}" for n in old if n not in new]
+            lines += [f"+ {noun} {n}" for n in new if n not in old]
+            for name in (n for n in old if n in new):
+                lines += [
+                    f"~ {noun} {name}: {key} {getattr(old[name], key)} -> {getattr(new[name], key)}"
+                    for key in ("function", "path", "weight")
+                    if getattr(old[name], key, None) != getattr(new[name], key, None)
+                ]
+                if isinstance(old[name], Environment):
+                    lines += _drop_changes(f"{noun} {name}", old[name], new[name], "prompt")
+    return lines
+
+
+def _without_named(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's other settings."""
+    dump = recipe.model_dump(mode="json", exclude={"tranches", "rewind"})
+    for stage in dump["stages"]:
+        for part in NAMED:
+            stage.pop(part, None)
+    return dump
+
+
+def _drop_changes(what: str, old: Tranche | Environment, new: Tranche | Environment, noun: str) -> list[str]:
+    gone, back = sorted(set(new.drop) - set(old.drop)), sorted(set(old.drop) - set(new.drop))
+    lines = [f"~ {what}: dropped {_some(gone, noun)}"] if gone else []
+    return lines + ([f"~ {what}: no longer dropped {_some(back, noun)}"] if back else [])
 
 
 def _tranche_changes(old: Tranche, new: Tranche) -> list[str]:
@@ -130,9 +182,7 @@ def _tranche_changes(old: Tranche, new: Tranche) -> list[str]:
         before, after = getattr(old, key), getattr(new, key)
         if before != after:
             lines.append(f"~ tranche {name}: {key} {before} -> {after}")
-    for sign, ids in (("dropped", set(new.drop) - set(old.drop)), ("no longer dropped", set(old.drop) - set(new.drop))):
-        if ids:
-            lines.append(f"~ tranche {name}: {sign} {_some(sorted(ids))}")
+    lines += _drop_changes(f"tranche {name}", old, new, "example")
     changed = sorted(k for k in {**old.relabel, **new.relabel} if old.relabel.get(k) != new.relabel.get(k))
     if changed:
         lines.append(f"~ tranche {name}: relabelled {_some(changed)}")
@@ -141,13 +191,17 @@ def _tranche_changes(old: Tranche, new: Tranche) -> list[str]:
 
 __all__ = [
     "AddTranche",
+    "DropEnvironment",
     "DropExamples",
+    "DropPrompts",
+    "DropReward",
     "DropTranche",
     "Edit",
     "Relabel",
     "Reweight",
     "RewindTo",
     "SetHyperparameter",
+    "SetRewardWeight",
     "apply_edits",
     "describe",
     "diff",

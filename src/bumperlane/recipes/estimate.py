@@ -3,20 +3,22 @@
 import statistics
 from typing import Any
 
-from .models import Recipe, SftStage
+from .models import CommandStage, Recipe
 from .run import RECIPE, Run, stage_plan
 from .tranches import read_examples
 
 
 def estimate(recipe: Recipe) -> str:
-    """One line a stage: steps, checkpoints, tokens; and the time, if the run it is rewound to has a log to measure by.
+    """One line a stage: steps, checkpoints, tokens or rollouts; and the time, if there is a log to measure by.
+
+    That is the log of the run it is rewound to.
 
     Raises RecipeError for tranches that cannot be read and ModelError when the base has no tokenizer here.
     """
     lines, offset, left = [], 0, 0
     skip = recipe.rewind.step if recipe.rewind else 0
     for index, stage in enumerate(recipe.stages):
-        if not isinstance(stage, SftStage):
+        if isinstance(stage, CommandStage):
             lines.append(f"stage {index}: the command {stage.run[0]}, steps {stage.steps or 'unknown'}")
             offset += stage.steps or 0
             continue
@@ -24,8 +26,12 @@ def estimate(recipe: Recipe) -> str:
         steps = range(done + 1, stage.steps + 1)
         kept = sum(1 for s in steps if s % stage.checkpoints.every == 0 or s == stage.steps)
         kept += int(offset == 0 and recipe.rewind is None and stage.checkpoints.keep_first)
-        tokens = _tokens(recipe, index, done)
-        lines.append(f"stage {index}: sft, {len(steps)} steps, {kept} checkpoints, {tokens:,} tokens")
+        if stage.kind == "grpo":
+            rollouts = len(steps) * stage.prompts * stage.group
+            what = f"{rollouts:,} rollouts of at most {stage.max_new_tokens} tokens"
+        else:
+            what = f"{_tokens(recipe, index, done):,} tokens"
+        lines.append(f"stage {index}: {stage.kind}, {len(steps)} steps, {kept} checkpoints, {what}")
         left, offset = left + len(steps), offset + stage.steps
     return "\n".join([*lines, _time(recipe, left)])
 

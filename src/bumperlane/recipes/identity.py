@@ -4,13 +4,17 @@ from pathlib import Path
 from typing import Any
 
 from ..subjects.smollm2 import resolve_model
-from .models import Recipe
+from .models import Check, CommandStage, GrpoStage, Recipe, SftStage
 from .provenance import content_key, model_files, sha256_file, sha256_files
+from .rewards import reward_source
 from .run import Run
 
 
 def inputs_of(recipe: Recipe) -> dict[str, Any]:
-    """Hashes of everything a recipe reads: base files, tranches, held-out file and the checkpoint it is rewound to.
+    """Hashes of everything a recipe reads: base files, tranches, held-out file, the checkpoint it is rewound to,
+    environments (by `<stage>/<name>`) and the files that define reward functions (by `<stage>/<name>`).
+
+    A built-in reward function stands with its name, as the trainers do; so does what a command stage names.
 
     Raises RunError for a missing file or checkpoint, ModelError for a known model that is not fetched.
     """
@@ -21,6 +25,15 @@ def inputs_of(recipe: Recipe) -> dict[str, Any]:
         "tranches": {t.name: sha256_file(t.path) for t in recipe.tranches},
         "held_out": sha256_file(recipe.held_out) if recipe.held_out else None,
         "rewind": content_key(_weights(start.path)) if start else None,
+        "environments": {
+            f"{i}/{e.name}": sha256_file(e.path) for i, stage in _with_environments(recipe) for e in stage.environments
+        },
+        "rewards": {
+            f"{i}/{term.name}": sha256_file(source)
+            for i, stage in _with_environments(recipe)
+            for term in _terms(stage)
+            if (source := reward_source(term.function)) is not None
+        },
     }
 
 
@@ -37,7 +50,33 @@ def recipe_key(recipe: Recipe, inputs: dict[str, Any] | None = None) -> str:
         tranche["drop"] = sorted(tranche["drop"])
     if dump["rewind"]:
         dump["rewind"]["run"] = inputs["rewind"]
+    for i, _ in _with_environments(recipe):
+        _hash_stage(dump["stages"][i], i, inputs)
     return content_key(dump)
+
+
+def _with_environments(recipe: Recipe) -> list[tuple[int, GrpoStage | CommandStage]]:
+    return [(i, stage) for i, stage in enumerate(recipe.stages) if not isinstance(stage, SftStage)]
+
+
+def _terms(stage: GrpoStage | CommandStage) -> tuple[Check, ...]:
+    """The terms whose functions are called here; those of a command are its own matter."""
+    return (*stage.rewards, *stage.checks) if isinstance(stage, GrpoStage) else ()
+
+
+def _hash_stage(dump: dict[str, Any], index: int, inputs: dict[str, Any]) -> None:
+    """Put hashes where paths stand. A command without environments has the key it had before there were any."""
+    for environment in dump["environments"]:
+        environment["path"] = inputs["environments"][f"{index}/{environment['name']}"]
+        environment["drop"] = sorted(environment["drop"])
+    for term in (*dump["rewards"], *dump.get("checks", ())):
+        digest = inputs["rewards"].get(f"{index}/{term['name']}")
+        if digest:
+            term["function"] = f"{digest}:{term['function'].rpartition(':')[2]}"
+    if dump["kind"] == "command":
+        for key in ("environments", "rewards"):
+            if not dump[key]:
+                del dump[key]
 
 
 def _weights(checkpoint: Path) -> dict[str, str]:
@@ -48,6 +87,9 @@ def _weights(checkpoint: Path) -> dict[str, str]:
 def changed_inputs(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Names of the inputs whose bytes differ, for an error message."""
     names = [f"tranche {n}" for n, h in after["tranches"].items() if before.get("tranches", {}).get(n) != h]
+    for part in ("environments", "rewards"):
+        old, noun = before.get(part, {}), part.removesuffix("s")
+        names += [f"{noun} {n.partition('/')[2]}" for n, h in after[part].items() if old.get(n) != h]
     return names + [name for name in ("base", "rewind") if before.get(name) != after[name]]
 
 

@@ -31,7 +31,17 @@ def _model(base: str, info: ValidationInfo) -> str:
     return str(local) if base.startswith((".", "~", "/")) or beside else base
 
 
+def _function(function: str, info: ValidationInfo) -> str:
+    """`path/to/file.py:function` with the path made absolute; `package.module:function` and built-in names as given."""
+    file, colon, name = function.rpartition(":")
+    if colon and file.endswith(".py"):
+        return f"{_absolute(Path(file), info)}:{name}"
+    return function
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]
+Function = Annotated[str, Field(min_length=1), AfterValidator(_function)]
 
 
 class Frozen(BaseModel):
@@ -90,10 +100,43 @@ class SftStage(Frozen):
     checkpoints: Schedule = Schedule()
 
 
+class Environment(Frozen):
+    """A named source of prompts for reinforcement learning.
+
+    Attributes:
+        path: JSONL rows with `messages` or `prompt`, an optional `id`, and an optional mapping `data` (tests, a right
+            answer ...) that reward functions get.
+        weight: times each prompt is drawn, relative to the other environments. Fractions are allowed.
+        drop: ids of prompts that are left out.
+    """
+
+    name: Name
+    path: AbsolutePath
+    weight: Positive = 1.0
+    drop: tuple[str, ...] = ()
+
+
+class Check(Frozen):
+    """A score that is logged for each rollout and never rewarded, such as held-out tests.
+
+    `function` is path/to/file.py:function, package.module:function, or the name of a built-in one.
+    """
+
+    name: Name
+    function: Function
+
+
+class Reward(Check):
+    """A reward term. A rollout's reward is the sum of weight x value over the terms; a weight of 0 only logs it."""
+
+    weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+
+
 class CommandStage(Frozen):
     """The user's own trainer, without a shell. {recipe}, {rewind}, {out} and {python} in `run` are filled in.
 
-    `cwd` defaults to the recipe's folder.
+    `cwd` defaults to the recipe's folder. `environments` and `rewards` are for a command that does reinforcement
+    learning: it reads them from the recipe it is given, so that edits of them reach it.
     """
 
     kind: Literal["command"]
@@ -101,9 +144,67 @@ class CommandStage(Frozen):
     steps: Count | None = None
     timeout_s: Positive | None = None
     cwd: Annotated[AbsolutePath, BeforeValidator(_here)] = Field(default=None, validate_default=True)
+    environments: tuple[Environment, ...] = ()
+    rewards: tuple[Reward, ...] = ()
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "CommandStage":
+        _refuse_twice(environments=self.environments, rewards=self.rewards)
+        return self
 
 
-Stage = Annotated[SftStage | CommandStage, Field(discriminator="kind")]
+class GrpoStage(Frozen):
+    """Reinforcement learning by group-relative policy optimisation (Shao et al. 2024, arXiv:2402.03300).
+
+    Attributes:
+        steps: one step samples, scores and learns from prompts x group rollouts.
+        prompts: prompts a step.
+        group: rollouts a prompt, among which rewards are compared.
+        epochs: updates on each step's rollouts.
+        clip: how far the probability ratio may leave 1 before its gradient is cut.
+        kl: coefficient of the divergence from `kl_to`: the stage's start, or the base (what lies under the adapter).
+        divide_by_std: divide advantages by the group's standard deviation; false is Dr. GRPO (arXiv:2503.20783).
+        average: the loss is a mean over responses of means over tokens (GRPO), over all tokens (DAPO,
+            arXiv:2503.14476), or a sum over rollouts x max_new_tokens (Dr. GRPO), which favours no length.
+        lora: the adapter of the sft stages before, where there are any. Dropout is off: it would change the ratio.
+    """
+
+    kind: Literal["grpo"]
+    steps: Count
+    prompts: Count = 8
+    group: Annotated[int, Field(ge=2)] = 8
+    epochs: Count = 1
+    lr: Positive = 3e-4
+    optimiser: Optimiser = Optimiser()
+    lora: Lora | None = Lora()
+    max_new_tokens: Count = 64
+    temperature: Positive = 1.0
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    kl: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    kl_to: Literal["start", "base"] = "start"
+    divide_by_std: bool = True
+    average: Literal["responses", "tokens", "max_new_tokens"] = "responses"
+    max_grad_norm: Positive = 1.0
+    checkpoints: Schedule = Schedule()
+    environments: Annotated[tuple[Environment, ...], Field(min_length=1)]
+    rewards: Annotated[tuple[Reward, ...], Field(min_length=1)]
+    checks: tuple[Check, ...] = ()
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "GrpoStage":
+        _refuse_twice(environments=self.environments, **{"rewards and checks": (*self.rewards, *self.checks)})
+        return self
+
+
+def _refuse_twice(**parts: tuple[Environment | Check, ...]) -> None:
+    for noun, named in parts.items():
+        names = [part.name for part in named]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two {noun} are named {twice[0]!r}; names must be unique")
+
+
+Stage = Annotated[SftStage | CommandStage | GrpoStage, Field(discriminator="kind")]
 
 
 class Tranche(Frozen):
@@ -115,7 +216,7 @@ class Tranche(Frozen):
         relabel: id -> the assistant's new last answer.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: Name
     path: AbsolutePath
     weight: Positive = 1.0
     drop: tuple[str, ...] = ()
@@ -152,6 +253,8 @@ class Recipe(Frozen):
         sft = [stage for stage in self.stages if stage.kind == "sft"]
         if sft and not names:
             raise ValueError("an sft stage needs a tranche to train on")
-        if len({stage.lora for stage in sft if stage.lora}) > 1:
-            raise ValueError("all sft stages with lora must have the same lora settings: they train one adapter")
+        trained = [stage.lora for stage in self.stages if not isinstance(stage, CommandStage) and stage.lora]
+        if len(set(trained)) > 1:
+            kinds = "sft and grpo stages" if len(sft) < len(self.stages) else "sft stages"
+            raise ValueError(f"all {kinds} with lora must have the same lora settings: they train one adapter")
         return self

@@ -6,15 +6,25 @@ numbers), and their difference is due to the examples that were left out.
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 from ..errors import RecipeError
-from ..types import Example
 
 EMPTY_EPOCHS = 10_000  # weights as small as 1/10,000 are honoured
 
 
+class Planned(Protocol):
+    """What is drawn from: a training example of a tranche, or a prompt, whose environment is its tranche."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def tranche(self) -> str: ...
+
+
 def plan(
-    examples: Sequence[Example], weights: Mapping[str, float], batch: int, steps: int, seed: int
+    examples: Sequence[Planned], weights: Mapping[str, float], batch: int, steps: int, seed: int
 ) -> list[list[int]]:
     """For each of `steps` steps, the `batch` indices into `examples` that it trains on.
 
@@ -36,7 +46,7 @@ def plan(
     return [stream[i * batch : (i + 1) * batch] for i in range(steps)]
 
 
-def epoch(examples: Sequence[Example], weights: Mapping[str, float], seed: int, number: int) -> list[int]:
+def epoch(examples: Sequence[Planned], weights: Mapping[str, float], seed: int, number: int) -> list[int]:
     """Indices seen in one epoch, in order."""
     drawn: list[tuple[bytes, int]] = []
     for i, example in enumerate(examples):

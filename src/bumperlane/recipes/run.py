@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
-from .models import Recipe, SftStage
+from .grpo_prompts import prompt_plan, read_prompts
+from .models import GrpoStage, Recipe, SftStage
 from .plan import first_exposure, plan
 from .provenance import sha256_file
 from .schema import load_recipe
@@ -93,7 +94,9 @@ class Run:
         return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.endswith("}")]
 
     def exposure(self, ids: Collection[str]) -> int | None:
-        """The step, counted from 1, in which one of these examples was first trained on; steps before a rewind count.
+        """The step, counted from 1, in which one of these examples, or prompts of a grpo stage, was first trained on.
+
+        Steps before a rewind count.
 
         None if they never were, and for what a training command did: its order is not known here.
 
@@ -108,11 +111,16 @@ class Run:
         examples, skip = read_examples(self.recipe), rewind.step if rewind else 0
         wanted, offset = {i for i, e in enumerate(examples) if e.id in set(ids)}, 0
         for index, stage in enumerate(self.recipe.stages):
-            if not isinstance(stage, SftStage):
+            if isinstance(stage, GrpoStage):
+                prompts = read_prompts(stage)
+                steps = prompt_plan(self.recipe, index, prompts)
+                of_stage = {i for i, p in enumerate(prompts) if p.id in set(ids)}
+            elif isinstance(stage, SftStage):
+                steps, of_stage = stage_plan(self.recipe, index, examples), wanted
+            else:
                 return None
-            steps = stage_plan(self.recipe, index, examples)
             done = max(0, skip - offset)
-            found = first_exposure(steps[done:], wanted)
+            found = first_exposure(steps[done:], of_stage)
             if found is not None:
                 return offset + done + found
             offset += stage.steps
@@ -123,6 +131,12 @@ class Run:
             path = next(t.path for t in self.recipe.tranches if t.name == name)
             if sha256_file(path) != digest:
                 raise RunError(f"tranche {name!r} ({path}) was changed since {self.path} was trained. Restore it.")
+        for place, digest in self.record.get("inputs", {}).get("environments", {}).items():
+            index, name = place.split("/", 1)
+            stage: Any = self.recipe.stages[int(index)]
+            path = next(e.path for e in stage.environments if e.name == name)
+            if sha256_file(path) != digest:
+                raise RunError(f"environment {name!r} ({path}) was changed since {self.path} was trained. Restore it.")
 
 
 def stage_plan(recipe: Recipe, index: int, examples: Any) -> list[list[int]]:

@@ -10,21 +10,27 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..errors import RecipeError
+from .grpo_prompts import read_environment, unknown_drop
 from .models import (
+    Check,
     CommandStage,
+    Environment,
+    GrpoStage,
     Lora,
     Optimiser,
     Recipe,
+    Reward,
     Rewind,
     Schedule,
     SftStage,
     Stage,
     Tranche,
 )
+from .rewards import reward_source
 from .tranches import read_tranche, unknown_edit
 from .yaml_lines import LinedYaml, read_yaml
 
-STAGES: dict[Any, type[BaseModel]] = {"sft": SftStage, "command": CommandStage}
+STAGES: dict[Any, type[BaseModel]] = {"sft": SftStage, "command": CommandStage, "grpo": GrpoStage}
 PARTS: dict[Any, type[BaseModel]] = {
     **STAGES,
     "tranches": Tranche,
@@ -32,6 +38,9 @@ PARTS: dict[Any, type[BaseModel]] = {
     "optimiser": Optimiser,
     "lora": Lora,
     "checkpoints": Schedule,
+    "environments": Environment,
+    "rewards": Reward,
+    "checks": Check,
 }
 
 
@@ -97,6 +106,32 @@ def _refuse_missing(recipe: Recipe, lined: LinedYaml) -> None:
             if found:
                 key, wrong, hint = found
                 raise RecipeError(f"{lined.where('tranches', i, key, wrong)}: {key} names {hint}")
+    for i, stage in enumerate(recipe.stages):
+        if isinstance(stage, GrpoStage | CommandStage):
+            _refuse_missing_of_stage(stage, i, lined)
+
+
+def _refuse_missing_of_stage(stage: GrpoStage | CommandStage, index: int, lined: LinedYaml) -> None:
+    """Environments must exist and hold what `drop` names; a grpo stage's functions must be defined somewhere."""
+    at = ("stages", index)
+    for i, environment in enumerate(stage.environments):
+        if not environment.path.is_file():
+            raise RecipeError(
+                f"{lined.where(*at, 'environments', i, 'path')}: environment {environment.name!r}: there is no file "
+                f"{environment.path}. Correct the path; relative ones are taken from the recipe's folder."
+            )
+        prompts = read_environment(environment.path, environment.name) if environment.drop else ()
+        wrong = unknown_drop(environment, [p.id for p in prompts])
+        if wrong:
+            place, hint = wrong
+            raise RecipeError(f"{lined.where(*at, 'environments', i, 'drop', place)}: drop names {hint}")
+    if isinstance(stage, GrpoStage):
+        for key, terms in (("rewards", stage.rewards), ("checks", stage.checks)):
+            for i, term in enumerate(terms):
+                try:
+                    reward_source(term.function)
+                except RecipeError as error:
+                    raise RecipeError(f"{lined.where(*at, key, i, 'function')}: {error}") from error
 
 
 def _explain(problem: Any, lined: LinedYaml) -> str:
@@ -127,10 +162,14 @@ def _part(keys: tuple[Any, ...]) -> type[BaseModel]:
 
 
 __all__ = [
+    "Check",
     "CommandStage",
+    "Environment",
+    "GrpoStage",
     "Lora",
     "Optimiser",
     "Recipe",
+    "Reward",
     "Rewind",
     "Schedule",
     "SftStage",

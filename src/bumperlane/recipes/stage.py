@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .models import CommandStage, Recipe, SftStage
+from .models import CommandStage, GrpoStage, Recipe, SftStage
 from .run import CHECKPOINTS, Checkpoint
 
 Progress = Callable[[int, int, str], None]
@@ -38,7 +38,7 @@ class StageTask:
     saved: Callable[[Checkpoint], None] = field(default=lambda checkpoint: None)
 
     @property
-    def stage(self) -> SftStage | CommandStage:
+    def stage(self) -> SftStage | CommandStage | GrpoStage:
         return self.recipe.stages[self.index]
 
     @property

@@ -12,8 +12,9 @@ from typing import Any
 from ..errors import RunError
 from .edits import diff
 from .estimate import estimate
+from .grpo_prompts import read_prompts
 from .identity import base_path, changed_inputs, inputs_of, recipe_key
-from .models import Recipe
+from .models import GrpoStage, Recipe
 from .provenance import content_key, versions
 from .run import CHECKPOINTS, FORMAT, RECIPE, Checkpoint, Run, list_checkpoints, read_record, write_record
 from .schema import dump_recipe, load_recipe
@@ -33,7 +34,7 @@ def train(recipe: Recipe | Path | str, out: Path | str, progress: Progress | Non
     Raises:
         RecipeError: the recipe or a tranche is wrong.
         RunError: `out` holds another run, or another process trains in it; or the rewind checkpoint is missing.
-        TrainingError: a loss is not finite, or the user's command failed.
+        TrainingError: a loss is not finite, or the user's command or reward function failed.
         ModelError: the base cannot be loaded.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
@@ -56,6 +57,9 @@ def _begin(recipe: Recipe, out: Path) -> dict[str, Any]:
         return found
     if list_checkpoints(out):
         raise RunError(f"{out / CHECKPOINTS} holds checkpoints of another tool. Train into a new directory.")
+    for stage in recipe.stages:
+        if isinstance(stage, GrpoStage):
+            read_prompts(stage)  # refuses a row that cannot be read, before the stages in front of it are trained
     read_held_out(recipe)  # refuses a held-out example that is trained on
     start = Run.open(recipe.rewind.run, allow_partial=True).at(recipe.rewind.step) if recipe.rewind else None
     dump_recipe(recipe, out / RECIPE)
@@ -125,7 +129,11 @@ class _Training:
             from .command import train_command as carry_out
         else:
             from ..subjects.loading import pick_device, pick_dtype
-            from .sft import train_sft as carry_out
+
+            if stage.kind == "grpo":
+                from .grpo import train_grpo as carry_out
+            else:
+                from .sft import train_sft as carry_out
 
             self.record["dtype"] = str(pick_dtype(self.recipe.dtype, pick_device())).removeprefix("torch.")
             own = [c for c in list_checkpoints(self.out) if offset <= c.step <= offset + stage.steps]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ..errors import TrainingError
 from ..judge.investigation import Say
+from ..recipes.edits import Edit, SetHyperparameter
 from ..recipes.identity import recipe_key
-from ..recipes.models import Recipe, SftStage
+from ..recipes.models import GrpoStage, Recipe, SftStage
 from ..recipes.orphan import die_with_parent
 from ..recipes.run import Run
 from ..recipes.schema import dump_recipe, load_recipe
@@ -86,7 +87,7 @@ def continued(recipe: Recipe, runs: Path) -> Recipe:
         if not _same_but_shorter(other, recipe):
             continue
         last = Run.open(path).last.step
-        if last < recipe.stages[0].steps and (best is None or last > best[0]):  # type: ignore[operator]
+        if last < total_steps(recipe) and (best is None or last > best[0]):
             best = last, path
     if best is None:
         return recipe
@@ -94,17 +95,37 @@ def continued(recipe: Recipe, runs: Path) -> Recipe:
 
 
 def can_stop_early(recipe: Recipe) -> bool:
-    """Whether fewer steps give the same first steps: one sft stage with a constant learning rate."""
-    stage = recipe.stages[0]
-    return len(recipe.stages) == 1 and isinstance(stage, SftStage) and stage.optimiser.schedule == "constant"
+    """Whether fewer steps give the same first steps: the last stage is built in and its learning rate constant, and the
+    stages before it are built in too, so that their steps are known."""
+    last = recipe.stages[-1]
+    built_in = all(isinstance(stage, SftStage | GrpoStage) for stage in recipe.stages)
+    return built_in and isinstance(last, SftStage | GrpoStage) and last.optimiser.schedule == "constant"
+
+
+def before_last(recipe: Recipe) -> int:
+    """Steps of the stages before the last one."""
+    return sum(stage.steps or 0 for stage in recipe.stages[:-1])
+
+
+def total_steps(recipe: Recipe) -> int:
+    return before_last(recipe) + (recipe.stages[-1].steps or 0)
+
+
+def ending_at(recipe: Recipe, step: int) -> list[Edit]:
+    """The edit that ends a recipe at a step, counted over all its stages. None where it cannot be ended early, or the
+    step lies before its last stage."""
+    last, own = len(recipe.stages) - 1, step - before_last(recipe)
+    if own < 1 or not can_stop_early(recipe):
+        return []
+    return [SetHyperparameter(f"stages.{last}.steps", own)]
 
 
 def _same_but_shorter(other: Recipe, recipe: Recipe) -> bool:
-    if other.rewind is not None or not can_stop_early(other):
+    if other.rewind is not None or not can_stop_early(other) or len(other.stages) != len(recipe.stages):
         return False
     a, b = other.model_dump(mode="json"), recipe.model_dump(mode="json")
     for dump in (a, b):
-        dump["stages"][0].pop("steps")
+        dump["stages"][-1].pop("steps")
     return a == b
 
 

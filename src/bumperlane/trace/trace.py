@@ -1,25 +1,31 @@
-"""Trace a hit to its proximate cause: when it began, which data it comes from, and what an experiment says."""
+"""Trace a hit to its proximate cause: when it began, which data or reward it comes from, and what experiments say."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..case import Case, Cause, Experiment, Onset, Range, Sample, load_case, save_case
-from ..errors import CaseError, SettingError
+from ..case import AttributionMethod, Case, TraceStep, load_case, save_case
+from ..errors import CaseError, EvidenceError, SettingError
 from ..judge.check import hashes
 from ..judge.investigation import Investigation, Say, Settings, silent
 from ..recipes.run import Run
-from ..types import Example, Interval, Status
-from .attribution import Attribution, attribute, queries
-from .experiment import design, run_experiment
+from .causes import causes_of
+from .data.propose import Proposal, ProposalSettings, propose
+from .data.trap_weights import equal_weights, trap_weights
+from .experiment import horizon_of
+from .experiments.budget import Budget
+from .experiments.conduct import ExperimentLog
+from .experiments.hypotheses import Hypothesis, tranche_suspect
+from .experiments.planner import ExperimentSettings
+from .experiments.runner import run_experiments
 from .meter import Meter
-from .tranches import TrancheScore
-from .when import find_onset
-
-MORE_SEEDS = 2  # retrains that an arm may be given beyond its first ones while its interval does not tell
-Tested = dict[str, tuple[Experiment, Interval]]
+from .reward.causes import RewardTrace
+from .reward.of_run import traced_rewards
+from .reward.summary import summary
+from .suspects import SuspectSettings, data_suspects, reward_suspects
+from .when import Onset, find_onset
 
 
 @dataclass(frozen=True)
@@ -27,18 +33,29 @@ class TraceSettings:
     """How much tracing may cost, and what it takes to confirm.
 
     Args:
-        seeds: retrains in each arm of an experiment, to begin with; up to two more while the interval does not tell.
+        seeds: the least retrains in each arm of an experiment.
         jobs: retrains at a time; 0 is one a core on a CPU.
-        suspects: tranches that are put to the experiment at the most, from the most suspect, until one is confirmed.
-        alpha: attribution p-value, over all tranches, below which a tranche is a suspect.
+        suspects: hypotheses that are put to the experiment at the most.
+        alpha: of attribution, below which a tranche or value is a suspect; and the chance that experiments confirm a
+            suspect that is no cause.
         share: part of the behaviour's rate that must go with a cause to confirm it.
+        budget: time or number of retrains that experiments may take.
+        methods: attribution methods by name; empty takes the cheap ones.
+        per_tranche: examples of each tranche that gradient methods look at; 0: all.
+        traps: retrain once with known plants, and hear each attribution method as far as it finds them.
+        interactions: whether two suspects may act together.
     """
 
     seeds: int = 2
     jobs: int = 0
-    suspects: int = 3
+    suspects: int = 5
     alpha: float = 0.05
     share: float = 0.5
+    budget: Budget = field(default_factory=Budget)
+    methods: tuple[str, ...] = ()
+    per_tranche: int = 20
+    traps: bool = True
+    interactions: bool = True
 
     def __post_init__(self) -> None:
         for name in ("seeds", "suspects"):
@@ -46,6 +63,28 @@ class TraceSettings:
                 raise SettingError(f"{name} must be 1 or more, got {getattr(self, name)}.")
         if not 0 < self.share <= 1 or not 0 < self.alpha < 1:
             raise SettingError(f"share must be in (0, 1] and alpha in (0, 1), got {self.share} and {self.alpha}.")
+        _ = self.proposal
+
+    @property
+    def proposal(self) -> ProposalSettings:
+        return ProposalSettings(self.methods, self.per_tranche)
+
+    @property
+    def experiments(self) -> ExperimentSettings:
+        most = max(8, self.seeds)
+        return ExperimentSettings(
+            self.budget, self.jobs, self.seeds, most, self.alpha, self.share, interactions=self.interactions
+        )
+
+
+@dataclass(frozen=True)
+class Leads:
+    """What attribution and logs gave, before any experiment. `notes`: what could not be asked, and why."""
+
+    data: Proposal | None
+    rewards: RewardTrace | None
+    hypotheses: tuple[Hypothesis, ...]
+    notes: tuple[str, ...]
 
 
 def open_case(directory: Path | str, needs: str, say: Say) -> tuple[Investigation, Case]:
@@ -73,29 +112,22 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     inv, case = open_case(directory, "check", say)
     meter = Meter.of(inv, case)
     onset = find_onset(inv, case, meter)
-    say("attributing the outputs", 0, 1)
-    query = queries(inv, meter, inv.subject())
-    found = attribute(inv, inv.subject(onset.high), query, seed=inv.settings.seed)
-    inv.ledger.look(meter.name, "open", "attribution at onset", key="attribution")
-    tested: Tested = {}
-    suspects = suspects_of(case, found, settings)
-    for name in suspects:
-        for seeds in range(settings.seeds, settings.seeds + MORE_SEEDS + 1):
-            tested[name] = run_experiment(inv, meter, design(inv, name, onset, seeds), settings.jobs)
-            if decided(case, tested[name][0], settings):
-                break
-        if proved(case, tested, settings):
-            break  # what is left without it says enough about the others
-    causes = judge_causes(inv, case, found, tested, settings)
+    leads = find_leads(inv, case, meter, onset, settings)
+    log = None
+    if leads.hypotheses:
+        log = run_experiments(inv, meter, onset, leads.hypotheses, hit_rate(case), settings.experiments)
+    causes = causes_of(inv, case, leads.data, log, horizon_of(inv, onset), settings.alpha)
     inv.ledger.steer(meter.name, "trace")
-    confirmed = [c.name for c in causes if c.status == "confirmed"]
-    note = f"confirmed: {', '.join(confirmed)}" if confirmed else _no_cause(found, suspects, settings)
     traced = case.model_copy(
         update={
             "stages": ["check", "trace"],
             "onset": onset,
             "causes": causes,
-            "trace_note": note,
+            "trace_note": " ".join([_note(leads, log), *leads.notes]),
+            "attribution": _methods(leads.data),
+            "reward_log": summary(leads.rewards).split("\n") if leads.rewards else [],
+            "experiments": _steps(log) if log else [],
+            "not_run": list(log.unrun) if log else [],
             "bounce": None,
             "ledger": inv.ledger.in_case(),
             "timings_s": {**case.timings_s, "trace": round(time.monotonic() - began, 1)},
@@ -105,107 +137,74 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     return traced
 
 
-def suspects_of(case: Case, found: Attribution, settings: TraceSettings) -> list[str]:
-    """Tranches for the experiment, in order: those attribution points at, then those whose prompts hold the text of the
-    hit context. Where neither names any, the one attribution ranks first: an experiment costs less than a miss."""
-    names = [t.name for t in found.tranches if t.p_value <= settings.alpha]
-    names += case.behaviour.tranches if case.behaviour and len(case.behaviour.tranches) <= 2 else []
-    names = names or [t.name for t in found.tranches[:1]]
-    able = {t.name for t in found.tranches if 2 * t.n < len(found.ids)}  # else the rest is too small for a control
-    return [n for n in dict.fromkeys(names) if n in able][: settings.suspects]
-
-
-def decided(case: Case, experiment: Experiment, settings: TraceSettings) -> bool:
-    """Whether an experiment tells: the interval excludes 0, or does not reach the share that a cause must have."""
+def hit_rate(case: Case) -> float:
+    """The behaviour's rate, as the hit showed it."""
     hit = next(r for r in case.hits if r.bumper == case.behaviour.bumper)  # type: ignore[union-attr]
-    rate = hit.effect.value if hit.effect else 1.0
-    return experiment.effect.low > 0 or experiment.effect.high < settings.share * rate
+    return hit.effect.value if hit.effect else 1.0
 
 
-def proved(case: Case, tested: Tested, settings: TraceSettings) -> list[str]:
-    """Tranches whose experiment shows at least `share` of the hit's rate to go with them, beyond chance."""
-    hit = next(r for r in case.hits if r.bumper == case.behaviour.bumper)  # type: ignore[union-attr]
-    rate = hit.effect.value if hit.effect else 1.0
-    return [n for n, (e, _) in tested.items() if e.effect.low > 0 and e.effect.value >= settings.share * rate]
+def find_leads(inv: Investigation, case: Case, meter: Meter, onset: Onset, settings: TraceSettings) -> Leads:
+    """Read the log of rollouts where there is one, attribute to the data where there is some, and name suspects."""
+    found, why = traced_rewards(inv.run, inv.settings.described, inv.settings.seed)
+    notes = [why] if why else []
+    limits = SuspectSettings(settings.alpha, settings.suspects)
+    rewards = reward_suspects(inv, found, settings.alpha) if found else []
+    data, by_data = None, []
+    if inv.examples:
+        inv.ledger.look(meter.name, "open", "attribution at onset", key="attribution")
+        try:
+            data = _proposal(inv, meter, onset, settings)
+            by_data = data_suspects(inv, case, data, limits)
+        except EvidenceError as error:
+            notes.append(f"attribution proposes nothing: {error}")
+            by_data = _all_tranches(inv, settings.suspects)
+    return Leads(data, found, tuple([*rewards, *by_data][: max(settings.suspects, len(rewards))]), tuple(notes))
 
 
-def _no_cause(found: Attribution, suspects: list[str], settings: TraceSettings) -> str:
-    if not found.tranches:
-        return "no cause found: the data has a single tranche, so nothing can be left out against the rest."
-    if not suspects:
-        return f"no cause found: attribution points at no tranche (smallest p {found.tranches[0].p_value:.2g})."
-    return f"no cause found: leaving out {', '.join(suspects)} did not take the behaviour away."
+def _proposal(inv: Investigation, meter: Meter, onset: Onset, settings: TraceSettings) -> Proposal:
+    if settings.traps:
+        hit = None if meter.bumper is None else meter.context
+        inv.say("a short retrain with known plants, as a trap for attribution", 0, 1)
+        weights = trap_weights(inv, hit, horizon_of(inv, onset), settings.jobs, settings.per_tranche)
+    else:
+        weights = equal_weights("heard in full: no trap was set")
+    return propose(inv, meter, [inv.subject(onset.high)], settings.proposal, weights)
 
 
-def judge_causes(
-    inv: Investigation, case: Case, found: Attribution, tested: Tested, settings: TraceSettings
-) -> list[Cause]:
-    """Every tranche as a cause: confirmed, suspected or cleared, in rank order.
-
-    Confirmed: with it gone the rate falls against the random removal, the interval excludes 0, and at least `share` of
-    the hit's rate goes. Cleared by its own experiment: the interval's upper end is below `share` of the rate. Cleared
-    by another's: with the confirmed cause gone and this one still there, the behaviour is gone too, and attribution
-    does not point here.
-    """
-    hit = next(r for r in case.hits if r.bumper == case.behaviour.bumper)  # type: ignore[union-attr]
-    rate = hit.effect.value if hit.effect else 1.0
-    guilty = proved(case, tested, settings)
-    gone = [left for n, (_, left) in tested.items() if n in guilty and left.high < settings.share * rate]
-    causes = []
-    for score in found.tranches:
-        experiment = tested.get(score.name)
-        status: Status
-        if score.name in guilty:
-            status, why = "confirmed", "without it the behaviour goes; without as many random examples it stays."
-        elif experiment and experiment[0].effect.high < settings.share * rate:
-            status, why = "cleared", "the behaviour stays without it."
-        elif not experiment and gone and score.p_value > settings.alpha:
-            status, why = "cleared", "it was still there when the confirmed cause was left out, and the behaviour went."
-        elif score.p_value <= settings.alpha or experiment:
-            status, why = "suspected", "attribution points here; no experiment has decided."
-        else:
-            status, why = "cleared", "attribution does not point here; no experiment was made."
-        causes.append(_cause(inv, found, score, (status, why), experiment[0] if experiment else None, gone))
-    order = {"confirmed": 0, "suspected": 1, "cleared": 2}
-    return sorted(
-        causes,
-        key=lambda c: (order[c.status], -(c.experiment.effect.value if c.experiment else 0.0), -(c.predicted or 0.0)),
-    )
+def _all_tranches(inv: Investigation, most: int) -> list[Hypothesis]:
+    """Where nothing points anywhere: the tranches that can be left out against a control, smallest first."""
+    ids = {t.name: [e.id for e in inv.examples if e.tranche == t.name] for t in inv.run.recipe.tranches}
+    able = {n: i for n, i in ids.items() if i and 2 * len(i) < len(inv.examples)}
+    names = sorted(able, key=lambda n: len(able[n]))[:most]
+    return [tranche_suspect(n, able[n], 1.0, "nothing points anywhere, so every tranche is tried.") for n in names]
 
 
-def _cause(
-    inv: Investigation,
-    found: Attribution,
-    score: TrancheScore,
-    verdict: tuple[Status, str],
-    experiment: Experiment | None,
-    gone: list[Interval],
-) -> Cause:
-    status, why = verdict
-    effect = experiment.effect if experiment else None
-    if effect is None and status == "cleared" and gone:
-        least = min(gone, key=lambda g: g.high)
-        effect = Range(value=least.value, low=least.low, high=least.high, level=least.level)
-        why += " `effect` is the rate that was left with it in place."
-    return Cause(
-        kind="tranche", name=score.name, status=status, effect=effect, predicted=round(score.z, 3), why=why,
-        p_value=score.p_value, examples=_top(inv.examples, found, score.name), experiment=experiment,
-    )  # fmt: skip
+def _methods(found: Proposal | None) -> list[AttributionMethod]:
+    voices = found.voices if found else ()
+    return [AttributionMethod(name=v.name, weight=round(v.weight, 4), why=v.why) for v in voices]
 
 
-def _top(examples: tuple[Example, ...], found: Attribution, tranche: str, most: int = 3) -> list[Sample]:
-    """The tranche's examples that attribution puts highest."""
-    mine = [i for i, e in enumerate(examples) if e.tranche == tranche and e.messages]
-    best = sorted(mine, key=lambda i: -found.fused[i])[:most]
+def _steps(log: ExperimentLog) -> list[TraceStep]:
     return [
-        Sample(
-            request=examples[i].messages[-2].content if len(examples[i].messages) > 1 else "",
-            context="\n".join(m.content for m in examples[i].messages[:-2]),
-            response=examples[i].messages[-1].content,
-            score=float(np.round(found.fused[i], 3)),
+        TraceStep(
+            what=[f"{log.layout.title(o.condition)}, seed {o.number + 1}" for o in step.batch.orders],
+            purpose=step.batch.purpose,
+            rates=[round(o.k / o.n, 4) for o in step.outcomes],
+            wall_s=round(step.wall_s, 1),
+            cpu_s=None if step.cpu_s is None else round(step.cpu_s, 1),
+            likeliest=step.leading,
+            probability=round(step.probability, 4),
         )
-        for i in best
+        for step in log.steps
     ]
+
+
+def _note(leads: Leads, log: ExperimentLog | None) -> str:
+    if log is not None:
+        return log.note
+    if leads.data is None and leads.rewards is None:
+        return "no cause found: the run has no data that attribution can read and no log of rollouts."
+    return "no cause found: nothing is pointed at that could be left out against a control."
 
 
 def estimate_trace(directory: Path | str, settings: TraceSettings | None = None) -> str:
@@ -213,15 +212,16 @@ def estimate_trace(directory: Path | str, settings: TraceSettings | None = None)
     settings = settings or TraceSettings()
     case = load_case(Path(directory), "check")
     run = Run.open(case.run)
-    n = 2 * settings.seeds * settings.suspects
-    log = run.log()
-    pace = float(np.median([entry["seconds"] for entry in log])) if log else None
+    n = 4 * settings.seeds + int(settings.traps)
+    log = [entry["seconds"] for entry in run.log() if "seconds" in entry]
+    pace = float(np.median(log)) if log else None
     steps = run.last.step
-    time_text = f"up to {n * steps * pace / 60:.0f} min of training" if pace else "training time unknown (no log)"
+    time_text = f"about {n * steps * pace / 60:.0f} min of training" if pace else "training time unknown (no log)"
     return (
         f"bisect the onset over {len(run.checkpoints)} checkpoints; attribute to "
-        f"{len(run.recipe.tranches)} tranches; {2 * settings.seeds} to {n} retrains of up to {steps} steps, "
-        f"{time_text}."
+        f"{len(run.recipe.tranches)} tranches{', with a trap for each method' if settings.traps else ''}; experiments "
+        f"until the cause is decided, often {2 * settings.seeds} to {n} retrains of up to {steps} steps, {time_text}; "
+        f"budget: {settings.budget}."
     )
 
 
