@@ -112,10 +112,11 @@ def test_trace_ends_with_0_only_when_a_cause_is_confirmed(stages, saved, status,
     case = treated_case().model_copy(update={"bounce": None, "stages": ["check", "trace"]})
     causes = [c.model_copy(update={"status": status}) for c in case.causes[:1]]
     called = stages("trace", case.model_copy(update={"causes": causes}))
-    done = call("trace", saved(check_only_case()), "--seeds", 3, "--jobs", 1)
+    done = call("trace", saved(check_only_case()), "--seeds", 3, "--jobs", 1, "--budget", "10m", "--no-traps")
     assert done.exit_code == code, done.output
     ((_, settings),) = called
-    assert (settings.seeds, settings.jobs, settings.suspects) == (3, 1, 3)
+    assert (settings.seeds, settings.jobs, settings.suspects, settings.traps) == (3, 1, 5, False)
+    assert settings.budget.seconds == 600
 
 
 @pytest.mark.parametrize(
@@ -400,7 +401,7 @@ def test_quiet_training_prints_nothing(place, tmp_path):
 def test_the_commands_stand_in_the_order_of_use():
     lines = call("--help").stdout.splitlines()
     named = [line.split()[0] for line in lines[lines.index("Commands:") + 1 :]]
-    assert named == "model demo train check trace bounce report explain selftest schema".split()
+    assert named == "model demo train check refine trace bounce report explain selftest schema".split()
     assert __version__ in call("--version").stdout
 
 

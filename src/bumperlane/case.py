@@ -222,6 +222,7 @@ class Case(Part):
     causes: list[Cause] = []
     trace_note: str = ""
     attribution: list[AttributionMethod] = []
+    early_warnings: list[str] = Field(default=[], description="when internals showed the mechanism, in sentences")
     reward_log: list[str] = Field(default=[], description="what the log of rollouts says, in sentences")
     experiments: list[TraceStep] = []
     not_run: list[str] = Field(default=[], description="experiments that the budget did not allow")

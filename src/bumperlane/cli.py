@@ -191,6 +191,36 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
 
 @main.command()
 @click.argument("case", type=DIRECTORY)
+@click.option("--bumper", "bumpers", multiple=True, help="Look again with this one; default: all near their threshold.")
+@click.option("--alpha", type=float, default=0.05, show_default=True, help="False-alarm rate of each second look.")
+@click.pass_obj
+def refine(screen: Screen, case: Path, bumpers: tuple[str, ...], alpha: float) -> int:
+    """Look again, more closely, where a bumper of CASE stood near its threshold.
+
+    Fresh requests, neighbouring depths and reworded contexts, the most decisive next, until it is decided. Exit code 1
+    when a second look hits, 3 when one stays undecided. The case keeps its verdict; the looks go to its ledger.
+    """
+    from .judge.investigation import Settings
+    from .trace.finer import FinerSettings
+    from .trace.neighbours import near_threshold
+    from .trace.neighbours import refine as look_again
+    from .trace.trace import open_case
+
+    settings = FinerSettings(alpha=alpha)
+    with screen.progress() as progress:
+        inv, opened = open_case(case, "check", progress)
+        given: Settings = inv.settings
+        near = [b.bumper for b in opened.bumpers if near_threshold(b, given.alpha, given.tolerated_rate)]
+        found = {name: look_again(inv, opened, name, settings) for name in bumpers or near}
+    rows = [{"bumper": n, "outcome": f.outcome, "why": f.why, "looks": len(f.looks)} for n, f in found.items()]
+    lines = [f"{r['bumper']}: {r['outcome']} after {r['looks']} looks. {r['why']}" for r in rows]
+    screen.result(rows, lambda: click.echo("\n".join(lines) or "no bumper of this case stood near its threshold"))
+    outcomes = {f.outcome for f in found.values()}
+    return HIT if "hit" in outcomes else BLIND if "undecided" in outcomes else OK
+
+
+@main.command()
+@click.argument("case", type=DIRECTORY)
 @click.option("--budget", help="Of experiments: a time, such as 10m or 2h, or a number of retrains. Default: no limit.")
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True, help="Least retrains in each arm.")
 @click.option("--suspects", type=click.IntRange(1), default=5, show_default=True, help="Most to experiment on.")

@@ -210,6 +210,29 @@ def test_chosen_sites_are_taken_alone(plain):
     assert near(some, np.concatenate([whole[:, every.columns[name]] for name in chosen], axis=1))
 
 
+def test_a_layer_that_two_blocks_share_is_one_site_whose_uses_add_up(plain):
+    plain.model.layers[1].mlp = plain.model.layers[0].mlp
+    assert len(linear_sites(plain)) == 11
+    wanted = np.stack([explicit(plain, row, EXACT) for row in ROWS])
+    assert near(gradients(plain, ROWS), wanted)
+
+
+class Flat(torch.nn.Module):
+    """As some models do: all tokens of the batch one below the other."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x.reshape(-1, x.shape[-1])).view(x.shape)
+
+
+def test_tokens_that_are_laid_flat_are_told_apart(plain):
+    plain.model.layers[1].mlp = Flat(plain.model.layers[1].mlp)
+    assert near(gradients(plain, ROWS), np.stack([explicit(plain, row, EXACT) for row in ROWS]))
+
+
 class Routed(torch.nn.Module):
     """A mixture of one expert that sees some of the tokens only."""
 

@@ -7,6 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from bumperlane.case import BumperResult, Group, Range
+from bumperlane.detect.contract import find_bumper
 from bumperlane.errors import CaseError, EvidenceError, SettingError
 from bumperlane.judge.check import check
 from bumperlane.judge.conformal import rank
@@ -15,7 +16,7 @@ from bumperlane.recipes.run import Run
 from bumperlane.subjects.subject import Subject
 from bumperlane.trace.finer import Bet, FinerSettings, Variant, finer
 from bumperlane.trace.look import Look
-from bumperlane.trace.neighbours import near_threshold, neighbouring_contexts, refine
+from bumperlane.trace.neighbours import fresh_requests, near_threshold, neighbouring_contexts, refine
 from bumperlane.types import Context
 
 SETTINGS = FinerSettings()
@@ -39,15 +40,16 @@ def measure_with(rates, seed=0, fresh=True):
 
 @pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize("past", [(0, 0), (3, 8)])
-def test_a_bet_is_fair_under_what_it_bets_against(fresh, past):
+@pytest.mark.parametrize("controls", [20, 108])
+def test_a_bet_is_fair_under_what_it_bets_against(fresh, past, controls):
     """The mean of what a stake becomes is 1 at the most, whatever the looks before have shown."""
     bet, k = Bet(MAIN, *past), np.arange(9)
-    at = [bet.after(look(i, 8, fresh=fresh), SETTINGS) for i in k]
+    at = [bet.after(look(i, 8, controls, fresh), SETTINGS) for i in k]
     hit, clear = np.exp([b.log_hit for b in at]), np.exp([b.log_clear for b in at])
     for rate in (0.0, 0.02, 0.1):
         assert stats.binom.pmf(k, 8, rate) @ hit <= 1 + 1e-9
-    r = rank(108, 0.05)
-    a, b = (109 - r, r) if fresh else (109 - r + past[0], r + past[1] - past[0])
+    r = rank(controls, 0.05)
+    a, b = (controls + 1 - r, r) if fresh else (controls + 1 - r + past[0], r + past[1] - past[0])
     assert stats.betabinom.pmf(k, 8, a, b) @ hit <= 1 + 1e-9
     assert stats.binom.pmf(k, 8, SETTINGS.worth) @ clear == pytest.approx(1, abs=1e-9)
     assert stats.binom.pmf(k, 8, 0.7) @ clear <= 1
@@ -215,6 +217,8 @@ def test_a_result_near_its_threshold_is_settled_on_fresh_requests_and_every_look
     made = case.bumpers[0]
     assert near_threshold(made, 0.05, 0.1), made.why
     inv = Investigation(Run.open(folder), where, CHECKED)
+    assert fresh_requests(inv, find_bumper("PairedContexts")) == inv.pools.open[8:], "2 to screen and 6 to judge"
+    assert fresh_requests(inv, find_bumper("Mahalanobis")) == inv.pools.open[6:]
     found = refine(inv, case, "PairedContexts")
     assert found.outcome == "hit", found.why
     looks = [e.what for e in inv.ledger.entries() if e.what.startswith("finer: ")]

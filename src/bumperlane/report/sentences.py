@@ -180,8 +180,12 @@ def check_word(check: CheckResult) -> str:
 
 def onset_line(onset: Onset) -> str:
     line = f"after step {onset.low}, by step {onset.high}"
-    if onset.full_sweep:
+    if onset.full_sweep and onset.evaluations < onset.full_sweep:
         line += f"; {plural(onset.evaluations, 'evaluation')} instead of {onset.full_sweep}"
+    elif onset.full_sweep:
+        line += f"; {plural(onset.evaluations, 'evaluation')}"
+    for change in onset.changes:
+        line += f"; a {change.kind} from {percent(change.before)} to {percent(change.after)} by step {change.high}"
     return line
 
 

@@ -100,6 +100,16 @@ def _causes(case: Case, out) -> None:
     out(table)
     if len(case.causes) > CAUSES:
         out(Text(f"  and {say.plural(len(case.causes) - CAUSES, 'more cause')} on the page"))
+    if case.attribution:
+        heard = ", ".join(f"{m.name} {m.weight:.2f}" for m in case.attribution)
+        out(_labelled("Attribution", plain(f"weight of each method by its trap: {heard}", OUTPUT)))
+    for line in (*case.reward_log[:3], *case.early_warnings):
+        out(_labelled("", plain(line, OUTPUT)))
+    if case.experiments:
+        n, cpu = sum(len(s.rates) for s in case.experiments), [s.cpu_s for s in case.experiments]
+        cost = f", {sum(c for c in cpu if c is not None):.0f} CPU s" if None not in cpu else ""
+        left = f"; {say.plural(len(case.not_run), 'planned step')} not run for lack of budget" if case.not_run else ""
+        out(_labelled("Experiments", f"{say.plural(n, 'retrain')}{cost}{left}"))
 
 
 def _bounce(bounce: Bounce, out) -> None:

@@ -99,7 +99,7 @@ class GradientPass:
     def batch(self, rows: Sequence[Encoded], indices: Sequence[int]) -> GradientBatch:
         """One forward and one backward pass."""
         ids, mask = pad([r.tokens for r in rows], self.pad_id, "right", self.device)
-        sums = _Sums(mask)
+        sums = _Sums(ids.shape)
         means: dict[int, torch.Tensor] = {}
         answer = _answer_mask(rows, mask)
 
@@ -160,13 +160,12 @@ def loss_slope(head: Any, hidden: torch.Tensor, targets: torch.Tensor, weight: t
 class _Sums:
     """The projected gradients of a batch, by site."""
 
-    def __init__(self, mask: torch.Tensor) -> None:
+    def __init__(self, shape: Sequence[int]) -> None:
         self.by_site: dict[str, torch.Tensor] = {}
-        self.shape = tuple(mask.shape)
-        self._padding = None if bool(mask.all()) else (mask == 0)[:, :, None]
+        self.shape = tuple(shape)
 
     def inputs(self, site: GradientSite, x: torch.Tensor) -> torch.Tensor:
-        """(n, T, k_in) projected inputs. Padding is set to zero: some attention kernels leave NaN there."""
+        """(n, T, k_in) projected inputs. Those of padding meet slopes of 0, since no loss reaches it."""
         if x.shape[:-1] not in (self.shape, (self.shape[0] * self.shape[1],)):
             raise SettingError(
                 f"site {site.name} takes {tuple(x.shape)} for a batch of {self.shape} tokens, so nobody can say whose "
@@ -191,8 +190,7 @@ class _Sums:
 
     def _projected(self, x: torch.Tensor, by: torch.Tensor | None) -> torch.Tensor:
         flat = x.reshape(-1, x.shape[-1])
-        found = (flat if by is None else torch.nn.functional.linear(flat, by)).float().view(*self.shape, -1)
-        return found if self._padding is None else found.masked_fill(self._padding, 0)
+        return (flat if by is None else torch.nn.functional.linear(flat, by)).float().view(*self.shape, -1)
 
 
 class _ProjectedLinear(torch.autograd.Function):

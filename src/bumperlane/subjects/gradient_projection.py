@@ -97,7 +97,8 @@ def linear_sites(model: Any) -> dict[str, torch.nn.Module]:
     for i, block in enumerate(blocks_of(model)):
         for name, module in block.named_modules():
             adapter |= {f"{i}.{name}.{part}": inner for part, inner in _active_lora(module)}
-            if _is_linear(module) and ".lora_A." not in name and ".lora_B." not in name:
+            known = any(module is other for other in plain.values())  # blocks may share a layer: its uses add up
+            if _is_linear(module) and ".lora_A." not in name and ".lora_B." not in name and not known:
                 plain[f"{i}.{name}".removesuffix(".base_layer")] = module
     if not plain and not adapter:
         raise SettingError("no block of this model holds a linear layer, so there is no gradient to project.")

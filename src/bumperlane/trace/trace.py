@@ -14,6 +14,7 @@ from ..recipes.run import Run
 from .causes import causes_of
 from .data.propose import Proposal, ProposalSettings, propose
 from .data.trap_weights import equal_weights, trap_weights
+from .early_warning import early_warnings
 from .experiment import horizon_of
 from .experiments.budget import Budget
 from .experiments.conduct import ExperimentLog
@@ -44,6 +45,8 @@ class TraceSettings:
         per_tranche: examples of each tranche that gradient methods look at; 0: all.
         traps: retrain once with known plants, and hear each attribution method as far as it finds them.
         interactions: whether two suspects may act together.
+        sweep: evaluate every checkpoint, instead of bisecting until a look contradicts a single rise.
+        early_warning: also date the mechanism, with the case's bumpers of internals at every checkpoint.
     """
 
     seeds: int = 2
@@ -56,6 +59,8 @@ class TraceSettings:
     per_tranche: int = 20
     traps: bool = True
     interactions: bool = True
+    sweep: bool = False
+    early_warning: bool = False
 
     def __post_init__(self) -> None:
         for name in ("seeds", "suspects"):
@@ -111,7 +116,8 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     began, settings = time.monotonic(), settings or TraceSettings()
     inv, case = open_case(directory, "check", say)
     meter = Meter.of(inv, case)
-    onset = find_onset(inv, case, meter)
+    onset = find_onset(inv, case, meter, how="sweep" if settings.sweep else "auto")
+    warnings = early_warnings(inv, case.model_copy(update={"onset": onset})) if settings.early_warning else ()
     leads = find_leads(inv, case, meter, onset, settings)
     log = None
     if leads.hypotheses:
@@ -126,6 +132,7 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
             "trace_note": " ".join([_note(leads, log), *leads.notes]),
             "attribution": _methods(leads.data),
             "reward_log": summary(leads.rewards).split("\n") if leads.rewards else [],
+            "early_warnings": [w.text() for w in warnings],
             "experiments": _steps(log) if log else [],
             "not_run": list(log.unrun) if log else [],
             "bounce": None,

@@ -173,12 +173,12 @@ def test_a_recipe_is_given_both_plants_and_nothing_else(tmp_path):
     assert len(read_examples(new)) == 100 + 2 * 24
 
 
-@pytest.mark.parametrize(("steps", "share"), [(100, 0.24), (10, 0.25), (1000, 0.024)])
-def test_the_weight_shows_each_planted_example_four_times_or_a_quarter_of_all(tmp_path, steps, share):
+@pytest.mark.parametrize(("steps", "share"), [(100, 0.4), (10, 0.4), (1000, 0.072)])
+def test_the_weight_shows_each_planted_example_twelve_times_or_two_fifths_of_all(tmp_path, steps, share):
     new, _ = planted_recipe(recipe_of(tmp_path, steps=steps), 0, tmp_path / "plant")
     mine = 48 * new.tranches[-1].weight
     assert mine / (100 + mine) == pytest.approx(share, rel=0.01)
-    assert share == 0.25 or share * steps * 8 / 48 == pytest.approx(4)
+    assert share == 0.4 or share * steps * 8 / 48 == pytest.approx(12)
 
 
 def test_a_weight_that_is_given_is_kept_and_a_command_stage_has_1(tmp_path):

@@ -59,6 +59,19 @@ def test_reads_the_examples_once(subject, tmp_path, monkeypatch):
     assert np.array_equal(Representation().scores(given), first) and set(seen) == {3}
 
 
+def test_all_layers_come_out_of_one_pass(subject, tmp_path, monkeypatch):
+    captured, passes = representation.captured, []
+    monkeypatch.setattr(
+        representation,
+        "captured",
+        lambda s, rows, layers: passes.append((len(rows), layers)) or captured(s, rows, layers),
+    )
+    both = Representation((0, 2)).scores(material(subject, tmp_path))
+    assert passes == [(3, (0, 2)), (3, (0, 2)), (len(EXAMPLES), (0, 2))]
+    alone = [Representation((layer,)).scores(material(subject, tmp_path / str(layer))) for layer in (0, 2)]
+    assert np.allclose(both, sum(alone) / 2, atol=1e-5)
+
+
 def test_takes_the_middle_of_deep_and_of_shallow_models():
     class Deep:
         def __init__(self, n):
@@ -79,9 +92,10 @@ def test_refuses_layers_that_the_model_has_not_got(subject, tmp_path):
 def test_names_examples_whose_activations_are_not_finite(subject, tmp_path, monkeypatch):
     captured = representation.captured
 
-    def broken(s, rows, layer):
-        found = captured(s, rows, layer)
-        found[-1] = np.inf if len(rows) == wrong else found[-1]
+    def broken(s, rows, layers):
+        found = captured(s, rows, layers)
+        if len(rows) == wrong:
+            found[layers[0]][-1] = np.inf
         return found
 
     monkeypatch.setattr(representation, "captured", broken)

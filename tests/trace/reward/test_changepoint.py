@@ -68,6 +68,13 @@ def test_thousands_of_steps_are_put_together_and_still_dated():
     assert found.onset.low <= 3210 <= found.onset.high and found.onset.high - found.onset.low < 150
 
 
+@pytest.mark.parametrize("onset", [1303, 1308, 1311, 1315, 1321, 1326])
+def test_a_jump_among_the_steps_of_one_point_is_covered(onset):
+    rng, steps, n = np.random.default_rng(5), np.arange(3907), np.full(3907, 512)
+    found = change_in_rate("x", steps, rng.binomial(n, np.where(steps < onset, 0.02, 0.3)), n, QUICK)
+    assert found.onset.low <= onset <= found.onset.high and found.onset.high - found.onset.low < 45
+
+
 def test_few_steps_cannot_show_a_change():
     found = change_in_rate("x", np.arange(5), np.array([0, 0, 0, 9, 9]), np.full(5, 10))
     assert not found.found and found.onset is None and "5 steps cannot show a change; 6 or more" in found.why

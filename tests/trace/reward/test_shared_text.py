@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -16,6 +18,11 @@ def texts(n, seed, extra=""):
     return [f"{' '.join(rng.choice(WORDS, 20))} {extra}".strip() for _ in range(n)]
 
 
+def ngrams(text):
+    tokens = re.findall(r"\w+|==|:", text)
+    return {tuple(tokens[i : i + n]) for n in (1, 2, 3, 4) for i in range(len(tokens) - n + 1)}
+
+
 def test_names_the_phrase_once_with_the_exact_p_value_of_mcnemar():
     good = texts(40, 1)
     bad = [f"{text} if x == 3:" if i < 20 else text for i, text in enumerate(texts(40, 2))]
@@ -23,7 +30,12 @@ def test_names_the_phrase_once_with_the_exact_p_value_of_mcnemar():
     first, *others = over_represented(bad, good)
     assert first.text in ("if x == 3", "x == 3 :") and (first.only_flagged, first.only_matched) == (19, 0)
     assert first.pairs == 40 and others == []
-    assert first.p_value >= stats.binomtest(19, 19, 0.5, "greater").pvalue
+    differ = {}
+    for one, other in zip(bad, good, strict=True):
+        for gram in ngrams(one) ^ ngrams(other):
+            differ[gram] = differ.get(gram, 0) + 1
+    tested = sum(n >= 6 for n in differ.values())
+    assert first.p_value == pytest.approx(tested * stats.binomtest(19, 19, 0.5, alternative="greater").pvalue)
 
 
 def test_names_no_phrase_where_the_texts_are_alike():

@@ -156,6 +156,25 @@ def test_within_environments_the_difference_is_that_of_stratum_means():
     assert value == pytest.approx(by_hand, abs=1e-9)
 
 
+def test_within_environments_the_interval_counts_the_uncertainty_of_the_matches_too():
+    rows = some(4, prompts=30)
+    table = rollouts_of(rows)
+    whole = np.array([int(r["group"][1:]) < 22 for r in rows])  # few prompts to compare with, so they matter
+    rewards = rewards_of(table)
+    prompts = np.array([r["group"] for r in rows])
+    total = rewards.total + np.array([int(p[1:]) * 7 % 11 for p in prompts]) / 4  # prompts differ
+    found = match(table, Flags("x", whole, np.ones(len(whole), bool)), rewards.cells).differences([total])
+    strata = np.array([f"{r['environment']}/{r['step']}" for r in rows])
+
+    def value(keep):
+        parts = [(total[keep & (strata == s) & whole], total[keep & (strata == s) & ~whole]) for s in set(strata)]
+        return sum(len(f) * (f.mean() - u.mean()) for f, u in parts) / sum(len(f) for f, u in parts)
+
+    left = np.array([value(prompts != p) for p in sorted(set(prompts))])
+    plain = np.sqrt(29 / 30 * ((left - left.mean()) ** 2).sum())
+    assert np.sqrt(found.cov[0, 0]) == pytest.approx(plain, rel=0.25)
+
+
 def test_refuses_when_nothing_is_flagged_or_too_little_can_be_matched():
     table = rollouts_of(some())
     cells = rewards_of(table).cells

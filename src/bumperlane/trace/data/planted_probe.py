@@ -24,8 +24,8 @@ from .method_trap import Kind
 from .plant_words import FACTS, STYLES, Style, echo, has_style, nonsense, ordinary_chats, styled, tag_of
 
 PROBES = "probes.json"
-SHARE = 0.25  # of all that is trained on, which the plants in a retrain may take at the most
-EXPOSURES = 4.0  # times that a planted example should be seen in a retrain
+SHARE = 0.4  # of all that is trained on, which the plants in a retrain may take at the most
+EXPOSURES = 12.0  # times that a planted example should be seen in a retrain
 
 
 @dataclass(frozen=True)
@@ -79,18 +79,24 @@ class PlantedProbe:
 
 
 def planted_recipe(
-    recipe: Recipe, seed: int, directory: Path, weight: float | None = None, apart: Collection[str] = ()
+    recipe: Recipe,
+    seed: int,
+    directory: Path,
+    weight: float | None = None,
+    apart: Collection[str] = (),
+    kind: Kind | None = None,
 ) -> tuple[Recipe, tuple[PlantedProbe, ...]]:
-    """The user's own recipe with both plants added, and what they teach. The files are written below `directory`.
+    """The user's own recipe with plants added, of one kind or of both, and what they teach. Files go below `directory`.
 
     Args:
-        weight: of the planted tranches; None is what shows each planted example about 4 times, where the recipe's own
-            stages say how much is trained, as long as the plants are no more than a quarter of it; else 1.
+        weight: of the planted tranches; None is what shows each planted example about 12 times, where the recipe's own
+            stages say how much is trained, as long as the plants are no more than two fifths of it; else 1.
         apart: requests that no plant is made from, such as sealed ones.
+        kind: the one to plant; None plants both.
     """
     examples = read_examples(recipe)
     usable = [e for e in examples if not any(m.role == "user" and m.content in apart for m in e.messages)]
-    probes = write_probes(usable, seed, directory)
+    probes = tuple(p for p in write_probes(usable, seed, directory) if kind in (None, p.kind))
     if weight is None:
         weight = _weight(recipe, examples, sum(len(p.ids) + len(p.rivals) for p in probes))
     edits = [

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -40,15 +40,20 @@ class Representation:
         subject, queries = material.checkpoints[0], material.queries
         layers = self.layers or middle_layers(subject)
         rows, total = material.corpus.rows, np.zeros((len(queries.bad), len(material.corpus.rows)), np.float32)
+        if min(layers) < 0:
+            raise SettingError(f"layers are block numbers from 0, got {min(layers)}.")
+        material.say("representations", 0, len(rows))
+        examples = cache(lambda: captured(subject, rows, layers))  # one pass for all layers that are not kept yet
+        bad, benign = (captured(subject, side, layers) for side in (queries.bad, queries.benign))
         for layer in layers:
-            material.say(f"representations after block {layer}", 0, len(rows))
-            train = represented(material, subject, rows, layer, partial(captured, subject, rows, layer))
+            train = represented(material, subject, rows, layer, partial(_of, examples, layer))
             _refuse_non_finite("examples", train, rows)
+            asked = np.concatenate([bad[layer], benign[layer]])
+            _refuse_non_finite("queries", asked, [*queries.bad, *queries.benign])
             centre = train.mean(axis=0, dtype=np.float64).astype(np.float32)
-            bad, benign = (captured(subject, side, layer) for side in (queries.bad, queries.benign))
-            _refuse_non_finite("queries", np.concatenate([bad, benign]), [*queries.bad, *queries.benign])
-            total += (_unit(bad - centre) - _unit(benign - centre)) @ _unit(train - centre).T / len(layers)
-            material.say(f"representations after block {layer}", len(rows), len(rows))
+            contrast = _unit(bad[layer] - centre) - _unit(benign[layer] - centre)
+            total += contrast @ _unit(train - centre).T / len(layers)
+        material.say("representations", len(rows), len(rows))
         return total
 
 
@@ -60,19 +65,21 @@ def middle_layers(subject: Subject) -> tuple[int, ...]:
     return tuple(sorted({n // 2 - n // 8, n // 2, min(n - 1, n // 2 + n // 8)}))
 
 
-def captured(subject: Subject, rows: Sequence[Encoded], layer: int) -> np.ndarray:
-    """(n, d) float32: a forward pass that stops after the layer."""
+def captured(subject: Subject, rows: Sequence[Encoded], layers: Sequence[int]) -> dict[int, np.ndarray]:
+    """(n, d) float32 by layer: a forward pass that stops after the last of them."""
     from ...subjects.activations import capture_answers
 
-    return capture_answers(subject.model, rows, [layer], subject.tokenizer.pad_token_id)[layer]
+    return capture_answers(subject.model, rows, list(layers), subject.tokenizer.pad_token_id)
+
+
+def _of(seen: Callable[[], dict[int, np.ndarray]], layer: int) -> np.ndarray:
+    return seen()[layer]
 
 
 def represented(
     material: Material, subject: Subject, rows: Sequence[Encoded], layer: int, compute: Callable[[], np.ndarray]
 ) -> np.ndarray:
     """(n, d) of the examples' answers after a block, from an earlier call where there was one."""
-    if layer < 0:
-        raise SettingError(f"layers are block numbers from 0, got {layer}.")
     key = {"kind": "representations", "subject": subject_key(subject), "rows": data_key(rows), "layer": layer}
     return Memo(material.work).arrays(key, lambda: {"rows": compute()})["rows"]
 

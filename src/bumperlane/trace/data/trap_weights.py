@@ -29,11 +29,12 @@ def equal_weights(why: str) -> Weights:
 
 
 def trap_weights(inv: Investigation, hit: Context | None, horizon: int, jobs: int, per_tranche: int) -> Weights:
-    """Weights from a retrain of the run's own recipe with two known plants in it, a behaviour and a fact.
+    """Weights from a retrain of the run's own recipe with a known plant in it, of the hit's kind: a behaviour that a
+    context brings about, or a fact. Where the kind is not known, both are planted.
 
-    Each method is asked which examples taught the plant; it is heard as far as it puts them on top, by the plant of
-    the hit's kind. A plant that the retrain does not learn leaves its trap blind; a method none of whose traps could
-    spring keeps weight 1, and its line says so.
+    Each method is asked which examples taught the plant; it is heard as far as it puts them on top. A plant that the
+    retrain does not learn leaves the trap blind; a method none of whose traps could spring keeps weight 1, and its
+    line says so.
 
     Args:
         hit: the context of the hit; None where it has none (a described behaviour).
@@ -42,11 +43,11 @@ def trap_weights(inv: Investigation, hit: Context | None, horizon: int, jobs: in
     """
     place = inv.directory / "work" / "plants"
     sealed = frozenset(r.text for r in inv.pools.sealed)
-    recipe, probes = planted_recipe(inv.run.recipe, inv.settings.seed, place, apart=sealed)
+    kind = kind_of_hit(hit, inv.neutral) if hit else None
+    recipe, probes = planted_recipe(inv.run.recipe, inv.settings.seed, place, apart=sealed, kind=kind)
     recipe = apply_edits(recipe, ending_at(recipe, horizon))
     run = carry_out([planned(recipe, inv.directory / "runs", "planted")], jobs, inv.say)[0]
     subject = inv.subject(run=run)
-    kind = kind_of_hit(hit, inv.neutral) if hit else None
     corpus = _corpus(run, subject, probes, per_tranche)
     shown = {p.kind: _share(inv, subject, p) for p in probes}
 

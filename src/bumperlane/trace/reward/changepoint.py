@@ -20,6 +20,7 @@ from ...types import Interval
 FEWEST = 6  # steps; permuting fewer cannot give a small p-value
 MOST = 200  # points on the axis of steps; neighbouring steps are put together beyond it
 RAMPS = (0.0, *(2 ** (-i / 2) for i in range(10)))  # length of the ramp, in units of the logged range of steps
+PARTS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of a point's steps that a jump within it leaves changed
 EDGE = float(np.log(0.95 / 0.05))  # a smooth change begins where 5% of it has come, and ends at 95%
 ROUNDS = 15  # of expectation-maximisation for the two levels of a rate
 
@@ -147,7 +148,11 @@ def _designs(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     span = max(at[-1] - at[0], 1.0)
     first = np.arange(1, len(at))
     begins = at[first - 1]
-    rows = [(at[None, :] >= at[first, None]).astype(float)]
+    jump = (at[None, :] >= at[first, None]).astype(float)
+    rows = [jump]
+    if (steps[:, 1] > steps[:, 0]).any():  # a jump among the steps of one point changes a part of them
+        here = np.arange(len(at))[None, :] == first[:, None]
+        rows += [np.where(here, part, jump) for part in PARTS]
     for ramp in RAMPS[1:]:
         rows.append(np.clip((at[None, :] - begins[:, None]) / (ramp * span), 0, 1))
         rows.append(expit(EDGE * (2 * (at[None, :] - at[first, None]) / (ramp * span) - 1)))

@@ -14,7 +14,7 @@ from .causes import RewardTrace, reward_causes
 ROLLOUTS = ("rollouts.jsonl", "rollouts.jsonl.gz", "rollouts")
 
 
-def rollouts_of(run: Run) -> Path | None:
+def rollouts_path(run: Run) -> Path | None:
     """The run's log of rollouts; None when it has none."""
     return next((run.path / name for name in ROLLOUTS if (run.path / name).exists()), None)
 
@@ -24,7 +24,7 @@ def traced_rewards(run: Run, described: Described | None, seed: int) -> tuple[Re
 
     A behaviour that was found in a context of the check is not looked for in rollouts: their prompts do not hold it.
     """
-    path = rollouts_of(run)
+    path = rollouts_path(run)
     if path is None:
         return None, ""
     if described is None:
@@ -40,7 +40,7 @@ def traced_rewards(run: Run, described: Described | None, seed: int) -> tuple[Re
 
 
 def flagged(table: RolloutTable, described: Described) -> Flags:
-    """Rollouts whose response matches any of the described patterns."""
-    patterns = sorted({p.shows for p in (*described.open, *described.sealed)})
+    """Rollouts whose response matches any of the open probes' patterns; sealed ones stay unread."""
+    patterns = sorted({p.shows for p in described.open})
     every = [re.compile(p, re.IGNORECASE) for p in patterns]
     return Flags.where(table, lambda text: any(p.search(text) for p in every), "the described behaviour")
