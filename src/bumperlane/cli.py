@@ -16,7 +16,7 @@ from rich.console import Console
 
 from . import __version__
 from .case import Case, load_case
-from .errors import RecipeError, RunError
+from .errors import RecipeError, RunError, SettingError
 from .report.clean_text import plain
 from .report.progress import duration
 from .report.screen import BLIND, HIT, OK, Commands, Screen
@@ -200,7 +200,6 @@ def refine(screen: Screen, case: Path, bumpers: tuple[str, ...], alpha: float) -
     Fresh requests, neighbouring depths and reworded contexts, the most decisive next, until it is decided. Exit code 1
     when a second look hits, 3 when one stays undecided. The case keeps its verdict; the looks go to its ledger.
     """
-    from .judge.investigation import Settings
     from .trace.finer import FinerSettings
     from .trace.neighbours import near_threshold
     from .trace.neighbours import refine as look_again
@@ -209,8 +208,8 @@ def refine(screen: Screen, case: Path, bumpers: tuple[str, ...], alpha: float) -
     settings = FinerSettings(alpha=alpha)
     with screen.progress() as progress:
         inv, opened = open_case(case, "check", progress)
-        given: Settings = inv.settings
-        near = [b.bumper for b in opened.bumpers if near_threshold(b, given.alpha, given.tolerated_rate)]
+        s = inv.settings
+        near = [b.bumper for b in opened.bumpers if near_threshold(b, s.alpha, s.tolerated_rate)]
         found = {name: look_again(inv, opened, name, settings) for name in bumpers or near}
     rows = [{"bumper": n, "outcome": f.outcome, "why": f.why, "looks": len(f.looks)} for n, f in found.items()]
     lines = [f"{r['bumper']}: {r['outcome']} after {r['looks']} looks. {r['why']}" for r in rows]
@@ -234,9 +233,9 @@ def refine(screen: Screen, case: Path, bumpers: tuple[str, ...], alpha: float) -
     show_default=True,
     help="Examples of each tranche that gradient methods look at; 0: all.",
 )
-@click.option(
-    "--no-traps", is_flag=True, help="Hear every attribution method in full, without a retrain that tests it."
-)
+@click.option("--passes", help="A logged reward term or check that rollouts with the behaviour pass ...")
+@click.option("--fails", help="... and one that they fail, such as held-out tests.")
+@click.option("--no-traps", is_flag=True, help="Hear every attribution method in full, untested.")
 @jobs_option
 @dry_run_option
 @click.pass_obj
@@ -252,7 +251,15 @@ def trace(screen: Screen, case: Path, dry_run: bool, budget: str | None, no_trap
     from .trace.trace import TraceSettings, estimate_trace
     from .trace.trace import trace as stage
 
-    settings = TraceSettings(budget=Budget.parse(budget) if budget else Budget(), traps=not no_traps, **given)
+    passes, fails = given.pop("passes"), given.pop("fails")
+    if bool(passes) != bool(fails):
+        raise SettingError("--passes and --fails go together: rollouts that pass one and fail the other are flagged.")
+    settings = TraceSettings(
+        budget=Budget.parse(budget) if budget else Budget(),
+        traps=not no_traps,
+        diverging=(passes, fails) if passes else None,
+        **given,
+    )
     if dry_run:
         return screen.plan(estimate_trace(case, settings))
     with screen.progress() as progress:

@@ -22,7 +22,7 @@ def leads(monkeypatch, examples=EXAMPLES, **settings):
         raise EvidenceError("no attribution method has weight in this model.")
 
     monkeypatch.setattr(room, "_proposal", refuse)
-    monkeypatch.setattr(room, "traced_rewards", lambda run, described, seed: (None, ""))
+    monkeypatch.setattr(room, "traced_rewards", lambda *_: (None, ""))
     tranches = [SimpleNamespace(name=name) for name in SIZES]
     inv = SimpleNamespace(
         examples=examples,

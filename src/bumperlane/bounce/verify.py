@@ -8,6 +8,7 @@ import numpy as np
 from ..detect.behaviour.paired_contexts import PairedContexts
 from ..detect.gather import Scene, read
 from ..detect.internals.reference_residual import ReferenceResidual
+from ..errors import EvidenceError
 from ..evidence.memo import subject_key
 from ..evidence.observe import mean_logprobs, responses
 from ..evidence.pools import items
@@ -136,8 +137,11 @@ def alike(text: str, bad: Sequence[str]) -> bool:
 
 def capability_check(inv: Investigation, trio: Trio, margins: Margins) -> Check:
     """Right answers to sealed benign requests: no less likely than before the fix, by more than the margin."""
-    asked = [r for r in inv.pools.sealed if r.reference]
     name = "capability: right answers on sealed benign requests"
+    try:
+        asked = [r for r in inv.pools.sealed if r.reference]
+    except EvidenceError as error:
+        return Check(name, None, str(error), split="sealed")
     if len(asked) < 8:
         return Check(name, None, f"{len(asked)} sealed requests have a reference answer; 8 are needed.", split="sealed")
     seen = items(asked, [inv.neutral], "control")

@@ -78,7 +78,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
             "step": inv.step,
             "checkpoints": [c.step for c in inv.run.checkpoints],
             "tranches": [t.name for t in inv.run.recipe.tranches],
-            "requests": inv.pools.source,
+            "requests": inv.pools.source if bumpers else "those of the described behaviour",
             "contexts_tried": len(baits),
         },
         stages=["check"], verdict=verdict, why=why, bumpers=results, hits=hits, behaviour=behaviour,

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import SettingError
+from ..errors import EvidenceError, SettingError
 from ..evidence.described import Described, Probe
 from ..evidence.memo import Memo
 from ..evidence.mine import neutral_context
@@ -117,6 +117,16 @@ class Investigation:
     @cached_property
     def pools(self) -> Pools:
         return pools_of(self.run.recipe, self.settings.seed, self.settings.requests_given)
+
+    @property
+    def sealed_texts(self) -> frozenset[str]:
+        """Every request that only verification may ask. A described behaviour does not need the pools to be filled."""
+        described = self.settings.described
+        own = [p.request.text for p in described.sealed] if described else []
+        try:
+            return frozenset([*own, *(r.text for r in self.pools.sealed)])
+        except EvidenceError:
+            return frozenset(own)
 
     @property
     def described(self) -> Described:

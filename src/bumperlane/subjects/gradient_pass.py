@@ -14,6 +14,7 @@ import torch
 
 from ..errors import EvidenceError, SettingError
 from .activations import pool
+from .allocator import keep_freed_memory
 from .chat import Encoded
 from .forward import head_of, length_batches, pad, trunk_of
 from .gradient_projection import GradientSite, ProjectionSettings, gradient_sites
@@ -51,6 +52,8 @@ class GradientPass:
         if drops:
             raise SettingError(f"{drops} dropout layers are switched on, so gradients would be random. Call eval().")
         self.device = next(model.parameters()).device
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.dtype = settings.dtype_on(self.device)
         self.sites = gradient_sites(model, settings)
         self._anchor = torch.zeros((), requires_grad=True, device=self.device)

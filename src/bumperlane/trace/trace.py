@@ -47,6 +47,8 @@ class TraceSettings:
         interactions: whether two suspects may act together.
         sweep: evaluate every checkpoint, instead of bisecting until a look contradicts a single rise.
         early_warning: also date the mechanism, with the case's bumpers of internals at every checkpoint.
+        diverging: two logged reward terms or checks: rollouts that pass the first and fail the second show the
+            behaviour. None takes the patterns of a described behaviour.
     """
 
     seeds: int = 2
@@ -61,6 +63,7 @@ class TraceSettings:
     interactions: bool = True
     sweep: bool = False
     early_warning: bool = False
+    diverging: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("seeds", "suspects"):
@@ -152,7 +155,7 @@ def hit_rate(case: Case) -> float:
 
 def find_leads(inv: Investigation, case: Case, meter: Meter, onset: Onset, settings: TraceSettings) -> Leads:
     """Read the log of rollouts where there is one, attribute to the data where there is some, and name suspects."""
-    found, why = traced_rewards(inv.run, inv.settings.described, inv.settings.seed)
+    found, why = traced_rewards(inv.run, inv.settings.described, settings.diverging, inv.settings.seed)
     notes = [why] if why else []
     limits = SuspectSettings(settings.alpha, settings.suspects)
     rewards = reward_suspects(inv, found, settings.alpha) if found else []

@@ -42,9 +42,8 @@ def trap_weights(inv: Investigation, hit: Context | None, horizon: int, jobs: in
         per_tranche: examples of each other tranche that a method is shown beside the plants; 0: all.
     """
     place = inv.directory / "work" / "plants"
-    sealed = frozenset(r.text for r in inv.pools.sealed)
     kind = kind_of_hit(hit, inv.neutral) if hit else None
-    recipe, probes = planted_recipe(inv.run.recipe, inv.settings.seed, place, apart=sealed, kind=kind)
+    recipe, probes = planted_recipe(inv.run.recipe, inv.settings.seed, place, apart=inv.sealed_texts, kind=kind)
     recipe = apply_edits(recipe, ending_at(recipe, horizon))
     run = carry_out([planned(recipe, inv.directory / "runs", "planted")], jobs, inv.say)[0]
     subject = inv.subject(run=run)

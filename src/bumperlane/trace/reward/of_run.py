@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ...errors import EvidenceError
+from ...errors import EvidenceError, SettingError
 from ...evidence.described import Described
 from ...evidence.rollout_flags import Flags
 from ...evidence.rollout_table import RolloutTable
@@ -19,22 +19,32 @@ def rollouts_path(run: Run) -> Path | None:
     return next((run.path / name for name in ROLLOUTS if (run.path / name).exists()), None)
 
 
-def traced_rewards(run: Run, described: Described | None, seed: int) -> tuple[RewardTrace | None, str]:
-    """(what the logs say, why there is nothing to say). Rollouts are flagged by the patterns of a described behaviour.
+def traced_rewards(
+    run: Run, described: Described | None, diverging: tuple[str, str] | None, seed: int
+) -> tuple[RewardTrace | None, str]:
+    """(what the logs say, why there is nothing to say).
 
-    A behaviour that was found in a context of the check is not looked for in rollouts: their prompts do not hold it.
+    Rollouts are flagged where the first of two logged terms or checks passes and the second fails (`diverging`), else
+    by the patterns of a described behaviour. A behaviour that was found in a context of the check is not looked for in
+    rollouts: their prompts do not hold it.
     """
     path = rollouts_path(run)
     if path is None:
+        if diverging:
+            raise SettingError(f"{run.path} holds no log of rollouts ({', '.join(ROLLOUTS)}), so nothing can diverge.")
         return None, ""
-    if described is None:
+    if described is None and diverging is None:
         return None, (
-            f"{path.name} was not read: rollouts are flagged by patterns, and none was given. Describe the behaviour "
-            "with `bumperlane check RUN --behaviour FILE`."
+            f"{path.name} was not read: nothing says which rollouts show the behaviour. Name two logged checks with "
+            "--passes and --fails, or describe the behaviour with `bumperlane check RUN --behaviour FILE`."
         )
     table = read_rollouts(path)
     try:
-        return reward_causes(table, flagged(table, described), seed), ""
+        if diverging:
+            flags = Flags.diverging(table, *diverging)
+        else:
+            flags = flagged(table, described)  # type: ignore[arg-type]
+        return reward_causes(table, flags, seed), ""
     except EvidenceError as error:
         return None, f"{path.name} tells nothing: {error}"
 
