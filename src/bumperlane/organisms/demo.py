@@ -103,7 +103,7 @@ def run_demo(
     case = publish(case, at)
     tell("check", f"{case.verdict.upper()} at step {case.subject['step']}: {_what_was_hit(case)}")
     if case.verdict == "hit":
-        case = publish(flow.timed("trace", lambda: trace(at, TraceSettings(jobs=demo.jobs), say)), at)
+        case = publish(flow.timed("trace", lambda: trace(at, TraceSettings(jobs=demo.jobs, traps=False), say)), at)
         _tell_trace(case, tell)
         if _confirmed(case):
             fix = BounceSettings(fix=demo.fix, jobs=demo.jobs)
