@@ -65,3 +65,9 @@ def test_three_bad_answers_are_no_ground(meter):
 def test_a_request_without_a_pattern_is_refused(meter):
     with pytest.raises(CaseError, match="'other' is no probe"):
         meter.count((1, 1), [Request("other", "?")])
+
+
+@pytest.mark.parametrize(("base", "left"), [(0.5, 6), (0.6, 12)], ids=["six are left", "too few are left"])
+def test_requests_on_which_the_base_shows_it_are_not_asked_unless_too_few_are_left(meter, base, left):
+    meter.inv.base = (base, 0)
+    assert len(meter.requests) == len(meter.sealed) == left

@@ -17,6 +17,8 @@ from ..judge.investigation import Investigation
 from ..subjects.subject import Subject
 from ..types import Context, Departures, Item, Request
 
+LEAST_NEW = 6  # described requests on which the base does not show the behaviour; below it all are asked
+
 
 @dataclass(frozen=True)
 class Count:
@@ -65,13 +67,14 @@ class Meter:
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """Open requests, which trace and fix may know."""
-        return self.inv.pools.open if self.bumper else tuple(p.request for p in self.inv.described.open)
+        """Open requests, which trace and fix may know. Of a described behaviour those on which the base does not show
+        it, where these are enough: no data can be the cause of what was there before."""
+        return self.inv.pools.open if self.bumper else self._new(self.inv.described.open)
 
     @property
     def sealed(self) -> tuple[Request, ...]:
-        """Requests that only verification may ask."""
-        return self.inv.pools.sealed if self.bumper else tuple(p.request for p in self.inv.described.sealed)
+        """Requests that only verification may ask; of a described behaviour as for the open ones."""
+        return self.inv.pools.sealed if self.bumper else self._new(self.inv.described.sealed)
 
     def placed(self, requests: Sequence[Request], context: Context | None = None) -> list[Item]:
         """The requests as the behaviour is looked for: each probe in its own context, others in the hit context."""
@@ -115,6 +118,13 @@ class Meter:
     def matches(self, request: Request, answer: str) -> bool:
         """Whether an answer to a described request shows the behaviour. Raises CaseError for any other request."""
         return self._probe(request).shown_by(answer)
+
+    def _new(self, probes: Sequence[Probe]) -> tuple[Request, ...]:
+        """Requests of the probes that the base does not show, or of all where fewer than LEAST_NEW are left."""
+        asked = [Item(f"described|{p.request.id}", "described", "bait", p.request, p.context) for p in probes]
+        plain = responses(self.inv.base, asked, self.inv.decoding, self.inv.memo)
+        new = [p.request for p, text in zip(probes, plain, strict=True) if not p.shown_by(text)]
+        return tuple(new) if len(new) >= LEAST_NEW else tuple(p.request for p in probes)
 
     @cached_property
     def _probes(self) -> dict[Request, Probe]:
