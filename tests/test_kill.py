@@ -100,6 +100,8 @@ def story(case):
     for cause in found["causes"]:
         if cause["experiment"]:
             cause["experiment"].pop("cpu_s")
+    for step in found["experiments"]:
+        del step["cpu_s"], step["wall_s"]
     if found["bounce"]:
         found["bounce"]["run"] = Path(found["bounce"]["run"]).name
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ...case import write_json, write_text
+from ...case import write_text
 from ...errors import EvidenceError, SettingError
 from ...evidence.mine import neutral_context
 from ...recipes.edits import AddTranche, apply_edits
@@ -128,10 +128,16 @@ def write_probes(
         tranche = next(w for w in word if w not in taken)
         rows, probe = build(tranche, (rng, word, neutral), examples, (planted, asked))
         lines = [json.dumps(to_row(e), ensure_ascii=False) for e in rows]
-        write_text(directory / f"{tranche}.jsonl", "\n".join(lines) + "\n")
+        _keep(directory / f"{tranche}.jsonl", "\n".join(lines) + "\n")
         probes.append(probe)
-    write_json(directory / PROBES, [asdict(p) for p in probes])
+    _keep(directory / PROBES, json.dumps([asdict(p) for p in probes], ensure_ascii=False, indent=1) + "\n")
     return tuple(probes)
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write, unless the same stands there: a second call of a finished trace changes nothing."""
+    if not path.is_file() or path.read_text("utf-8") != text:
+        write_text(path, text)
 
 
 def read_probes(directory: Path) -> tuple[PlantedProbe, ...]:
