@@ -71,3 +71,10 @@ def test_a_request_without_a_pattern_is_refused(meter):
 def test_requests_on_which_the_base_shows_it_are_not_asked_unless_too_few_are_left(meter, base, left):
     meter.inv.base = (base, 0)
     assert len(meter.requests) == len(meter.sealed) == left
+
+
+def test_the_rate_that_experiments_aim_at_is_that_of_the_requests_that_are_traced(meter):
+    from bumperlane.trace.trace import hit_rate
+
+    meter.inv.subject = lambda: (0.75, 1)
+    assert hit_rate(meter, None) == 0.75

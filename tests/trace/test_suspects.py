@@ -94,3 +94,9 @@ def test_half_of_the_data_has_no_control_and_is_no_suspect():
 def test_no_more_are_tried_than_allowed_and_the_one_that_stands_out_most_is_among_them():
     found = proposal(["d0", "d1", "d2"], {"a": 0.001, "b": 0.001}, [("odd", ["d0", "d1", "d2"])])
     assert names(found, most=2)[0] == ("examples", "odd") and len(names(found, most=2)) == 2
+
+
+def test_data_of_a_single_tranche_with_a_column_that_names_nobody_has_no_suspect():
+    found = proposal()
+    found.ranking = ColumnRanking((value("author", "kim", 1.0),), (), ())
+    assert names(found) == []

@@ -36,6 +36,8 @@ def case():
 class Told:
     """A meter that answers from a curve of rates."""
 
+    bumper = object  # not a described behaviour
+
     def __init__(self, rates, name, requests):
         self.rates, self.name, self.requests, self.asked = rates, name, requests, []
 

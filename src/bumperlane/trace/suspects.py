@@ -21,7 +21,7 @@ from .reward.causes import RewardTrace
 
 SAME = 0.9  # sets that share so much of their union are one hypothesis; the one that is named first stays
 NESTED = 0.85  # of the smaller set
-NEARLY = 1.25
+NEARLY = 1.25  # how much more a set must stand out than the tranche it lies in, or that lies in it
 LARGEST = 0.5  # of all examples; of a larger set no equal-sized random removal can be drawn
 LEAST_WEIGHT = 0.5  # of a suspect that attribution does not raise
 
@@ -45,7 +45,7 @@ def data_suspects(inv: Investigation, case: Case, found: Proposal, settings: Sus
     made += _values(found, settings)
     made += [example_suspects(s.name, s.ids, 1.0, s.why) for s in found.suspects.found if s.ids]
     able = [h for h in made if len(h.ids) < LARGEST * len(found.corpus.ids)]
-    if not able and found.ranking:
+    if not able and found.ranking and _has(found, "tranche"):
         first = next((v.name for v in found.ranking.of("tranche") if 2 * v.n < len(found.corpus.ids)), None)
         able = [tranche_suspect(first, ids[first], 1.0, "attribution ranks it first.")] if first else []
     weighed = telling([replace(h, weight=standing(found, h.ids)) for h in distinct(able)])

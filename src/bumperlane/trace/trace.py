@@ -124,7 +124,7 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     leads = find_leads(inv, case, meter, onset, settings)
     log = None
     if leads.hypotheses:
-        log = run_experiments(inv, meter, onset, leads.hypotheses, hit_rate(case), settings.experiments)
+        log = run_experiments(inv, meter, onset, leads.hypotheses, hit_rate(meter, case), settings.experiments)
     causes = causes_of(inv, case, leads.data, log, horizon_of(inv, onset), settings.alpha)
     inv.ledger.steer(meter.name, "trace")
     traced = case.model_copy(
@@ -147,8 +147,10 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     return traced
 
 
-def hit_rate(case: Case) -> float:
-    """The behaviour's rate, as the hit showed it."""
+def hit_rate(meter: Meter, case: Case) -> float:
+    """The behaviour's rate, as the hit showed it; of a described behaviour, on the requests that are traced."""
+    if meter.bumper is None:
+        return meter.count(meter.inv.subject(), meter.requests).rate
     hit = next(r for r in case.hits if r.bumper == case.behaviour.bumper)  # type: ignore[union-attr]
     return hit.effect.value if hit.effect else 1.0
 

@@ -1,6 +1,5 @@
 """What attribution is given: the run's examples as token ids, and its bad outputs with their benign twins."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import EvidenceError
@@ -83,11 +82,3 @@ def _encoded(subject: Subject, item: Item, answer: str) -> Encoded:
     prompt = encode_prompt(subject.tokenizer, item.request, item.context)
     tail = answer_tokens(subject.tokenizer, answer.removeprefix(item.context.prefill))
     return Encoded(item.request.id, (*prompt, *tail), len(prompt))
-
-
-def swapped(queries: Queries, order: Sequence[int] | None = None) -> Queries:
-    """Benign outputs against other benign ones: what a method says where there is nothing to find."""
-    order = order if order is not None else [*range(1, len(queries.benign)), 0]
-    take = [queries.benign[i] for i in order]
-    texts = [queries.benign_texts[i] for i in order]
-    return Queries(queries.benign, tuple(take), queries.benign_texts, tuple(texts))
