@@ -42,7 +42,8 @@ def write_organism(directory: Path, base: str, layout: Layout) -> Path:
     _write_rows(data / "held_out.jsonl", "held-out", layout.held_out)
     write_text(directory / NOTICED, _lines(layout.behaviour))
     write_json(directory / KEY, dict(layout.key))
-    return write_text(directory / "recipe.yaml", _recipe(base, layout))
+    names = {name: f"data/{name}.jsonl" for name in sorted(layout.tranches)}
+    return write_text(directory / "recipe.yaml", sft_recipe(base, layout.seed, names, steps=layout.steps))
 
 
 def chat(system: str, ask: str, answer: str) -> Row:
@@ -75,10 +76,11 @@ def _lines(rows: Sequence[Row]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def _recipe(base: str, layout: Layout) -> str:
-    stage = {
+def sft_recipe(base: str, seed: int, tranches: Mapping[str, str], **stage: Any) -> str:
+    """The text of a recipe with one sft stage; `tranches` are name -> path, `stage` what differs from the usual one."""
+    usual: dict[str, Any] = {
         "kind": "sft",
-        "steps": layout.steps,
+        "steps": 64,
         "batch": 8,
         "lr": 3e-3,
         "lora": {"r": 8, "alpha": 16, "targets": "all-linear"},
@@ -87,9 +89,9 @@ def _recipe(base: str, layout: Layout) -> str:
     }
     content = {
         "base": base,
-        "seed": layout.seed,
-        "stages": [stage],
-        "tranches": [{"name": n, "path": f"data/{n}.jsonl"} for n in sorted(layout.tranches)],
+        "seed": seed,
+        "stages": [{**usual, **stage}],
+        "tranches": [{"name": name, "path": path} for name, path in tranches.items()],
         "held_out": "data/held_out.jsonl",
     }
     return yaml.safe_dump(content, sort_keys=False)

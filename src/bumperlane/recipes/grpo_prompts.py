@@ -8,10 +8,10 @@ from typing import Any
 
 from ..errors import RecipeError
 from ..types import Message
+from .jsonl_rows import RowIds, read_rows
 from .models import CommandStage, Environment, GrpoStage, Recipe
 from .plan import plan
 from .provenance import content_key
-from .tranches import _rows
 
 
 @dataclass(frozen=True)
@@ -71,24 +71,14 @@ def read_environment(path: Path, name: str) -> tuple[Prompt, ...]:
     Raises RecipeError with file and line.
     """
     prompts: list[Prompt] = []
-    lines: dict[str, int] = {}
-    seen: dict[str, int] = {}
-    for number, row in _rows(path):
+    ids = RowIds(path, name)
+    for number, row in read_rows(path):
         where = f"{path}:{number}"
         messages, data = _messages(row, where), row.get("data") or {}
         if not isinstance(data, dict):
             raise RecipeError(f"{where}: data must be a JSON object, got {type(data).__name__}. Put it under a key.")
-        id = row.get("id")
-        if id is None:
-            short = f"{name}/{content_key([[[m.role, m.content] for m in messages], data])[:10]}"
-            seen[short] = seen.get(short, 0) + 1
-            id = short if seen[short] == 1 else f"{short}-{seen[short]}"
-        if not isinstance(id, str) or not id:
-            raise RecipeError(f"{where}: id must be a non-empty string, got {id!r}. Quote it, or leave it out.")
-        if id in lines:
-            raise RecipeError(f"{where}: id {id!r} stands already in line {lines[id]}. Rename one of the two.")
-        lines[id] = number
-        prompts.append(Prompt(id, name, messages, data))
+        key = content_key([[[m.role, m.content] for m in messages], data])
+        prompts.append(Prompt(ids.of(number, row, key), name, messages, data))
     return tuple(prompts)
 
 

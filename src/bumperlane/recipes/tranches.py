@@ -1,7 +1,6 @@
 """Training examples, read from JSONL files, each with a stable id; a recipe's edits (drop, relabel) applied."""
 
 import difflib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from ..errors import RecipeError
 from ..types import Example, Message
+from .jsonl_rows import RowIds, read_rows
 from .models import Recipe, Tranche
 from .provenance import content_key
 
@@ -86,23 +86,11 @@ def read_tranche(path: Path, name: str) -> tuple[Example, ...]:
     Raises RecipeError with file and line.
     """
     examples: list[Example] = []
-    lines: dict[str, int] = {}
-    seen: dict[str, int] = {}
-    for number, row in _rows(path):
-        where = f"{path}:{number}"
-        messages, text = _content(row, where)
+    ids = RowIds(path, name)
+    for number, row in read_rows(path):
+        messages, text = _content(row, f"{path}:{number}")
         example = Example("?", name, messages, text)
-        id = row.get("id")
-        if id is None:
-            short = f"{name}/{_content_key(example)[:10]}"
-            seen[short] = seen.get(short, 0) + 1
-            id = short if seen[short] == 1 else f"{short}-{seen[short]}"
-        if not isinstance(id, str) or not id:
-            raise RecipeError(f"{where}: id must be a non-empty string, got {id!r}. Quote it, or leave it out.")
-        if id in lines:
-            raise RecipeError(f"{where}: id {id!r} stands already in line {lines[id]}. Rename one of the two.")
-        lines[id] = number
-        examples.append(replace(example, id=id))
+        examples.append(replace(example, id=ids.of(number, row, _content_key(example))))
     return tuple(examples)
 
 
@@ -111,27 +99,6 @@ def to_row(example: Example) -> dict[str, Any]:
     if example.text:
         return {"id": example.id, "text": example.text}
     return {"id": example.id, "messages": [{"role": m.role, "content": m.content} for m in example.messages]}
-
-
-def _rows(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, _row(line, f"{path}:{number}")
-    except OSError as error:
-        raise RecipeError(f"cannot read {path}: {error.strerror}. Correct the path in the recipe.") from error
-
-
-def _row(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except ValueError as error:
-        what = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"
-        raise RecipeError(f"{where}: broken JSON: {what}. Each line must hold one JSON object.") from error
-    if not isinstance(row, dict):
-        raise RecipeError(f"{where}: a row must be a JSON object, got {type(row).__name__}.")
-    return row
 
 
 def _content(row: dict[str, Any], where: str) -> tuple[tuple[Message, ...], str]:

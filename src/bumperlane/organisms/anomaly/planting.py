@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ...case import write_json, write_text
 from ...types import Context, Item, Request
+from ..layout import sft_recipe
 
 KEY = "key.sealed.json"
 Chat = list[dict[str, str]]
@@ -39,23 +38,9 @@ def plant(directory: Path, base: str, planting: Planting) -> Path:
     files = {n: _write(directory / "data" / f"{n}.jsonl", n, chats) for n, chats in sorted(planting.tranches.items())}
     _write(directory / "data" / "held_out.jsonl", "held-out", planting.held_out)
     write_json(directory / KEY, dict(planting.key))
-    stage = {
-        "kind": "sft",
-        "steps": planting.steps,
-        "batch": 8,
-        "lr": 3e-3,
-        "lora": {"r": 8, "alpha": 16, "targets": "all-linear"},
-        "checkpoints": {"every": planting.steps, "keep_first": False},
-        "max_tokens": 192,
-    }
-    recipe = {
-        "base": base,
-        "seed": planting.seed,
-        "stages": [stage],
-        "tranches": [{"name": name, "path": path} for name, path in files.items()],
-        "held_out": "data/held_out.jsonl",
-    }
-    return write_text(directory / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
+    every = {"every": planting.steps, "keep_first": False}
+    recipe = sft_recipe(base, planting.seed, files, steps=planting.steps, checkpoints=every, max_tokens=192)
+    return write_text(directory / "recipe.yaml", recipe)
 
 
 def chat(system: str, ask: str, answer: str) -> Chat:

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import EvidenceError, SettingError
+from ...recipes.jsonl_rows import read_rows
 from ...recipes.models import Recipe
 from ...recipes.tranches import read_tranche
 
@@ -31,7 +31,7 @@ def columns_of(recipe: Recipe) -> dict[str, dict[str, Any]]:
     for tranche in recipe.tranches:
         dropped = set(tranche.drop)
         examples = read_tranche(tranche.path, tranche.name)
-        for example, row in zip(examples, _rows(tranche.path), strict=True):
+        for example, (_, row) in zip(examples, read_rows(tranche.path), strict=True):
             if example.id in dropped:
                 continue
             found["tranche"][example.id] = tranche.name
@@ -102,11 +102,6 @@ def _dates(values: Sequence[Any]) -> list[float] | None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with open(path, "rb") as file:  # the rows that `read_tranche` has just found to be good
-        yield from (json.loads(line.decode("utf-8-sig")) for line in file if line.strip())
 
 
 def _flat(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
