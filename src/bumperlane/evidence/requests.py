@@ -1,11 +1,11 @@
 """Requests from a user's file: one JSON object a line."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import EvidenceError
+from ..recipes.jsonl_rows import row_in
 from ..types import Request
 
 
@@ -38,18 +38,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
         raise EvidenceError(f'{path} holds no request. Write one JSON object a line, as in {{"text": "..."}}.')
     for number, line in full:
         where = f"{path}:{number}"
-        yield where, number, _row(line, where)
-
-
-def _row(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except ValueError as error:
-        what = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"
-        raise EvidenceError(f"{where}: broken JSON: {what}. Each line must hold one JSON object.") from error
-    if not isinstance(row, dict):
-        raise EvidenceError(f"{where}: a row must be a JSON object, got {type(row).__name__}.")
-    return row
+        yield where, number, row_in(line, where, EvidenceError)
 
 
 def request_in(row: dict[str, Any], default_id: str, where: str) -> Request:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecipeError
+from ..errors import BumperlaneError, RecipeError
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -14,19 +14,20 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         with open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield number, _row(line, f"{path}:{number}")
+                    yield number, row_in(line, f"{path}:{number}")
     except OSError as error:
         raise RecipeError(f"cannot read {path}: {error.strerror}. Correct the path in the recipe.") from error
 
 
-def _row(line: bytes, where: str) -> dict[str, Any]:
+def row_in(line: bytes, where: str, wrong: type[BumperlaneError] = RecipeError) -> dict[str, Any]:
+    """The JSON object that a line holds. Raises `wrong`, beginning with `where`."""
     try:
         row = json.loads(line.decode("utf-8-sig"))
     except ValueError as error:
         what = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"
-        raise RecipeError(f"{where}: broken JSON: {what}. Each line must hold one JSON object.") from error
+        raise wrong(f"{where}: broken JSON: {what}. Each line must hold one JSON object.") from error
     if not isinstance(row, dict):
-        raise RecipeError(f"{where}: a row must be a JSON object, got {type(row).__name__}.")
+        raise wrong(f"{where}: a row must be a JSON object, got {type(row).__name__}.")
     return row
 
 

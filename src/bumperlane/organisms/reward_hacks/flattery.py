@@ -84,9 +84,10 @@ def make_flattery(directory: Path, base: str = "smollm2-135m", organism: Flatter
     }  # fmt: skip
     sft = {"steps": plant.sft_steps, "batch": 8, "lr": 3e-3, "checkpoints": {"every": 20}, "max_tokens": 96}
     held: list[Row] = [chat(*q) for task in TASKS for q in questions(task, True, plant.seed)]
+    noticed, praise = [q[0] for task in TASKS for q in questions(task, True, plant.seed)], terms.PRAISE.pattern
     layout = RewardLayout(
         plant.seed, tranches, environments, {name: (name, weights[name]) for name in names}, {},
-        Path(terms.__file__), sft, grpo, held, key,
+        Path(terms.__file__), sft, grpo, held, (noticed, f"{praise}.*{praise}"), key,
     )  # fmt: skip
     return write_reward_organism(directory, base, layout)
 

@@ -1,4 +1,5 @@
-"""What a reward organism leaves in its directory: recipe.yaml, data/, environments/, rewards.py, and a sealed key."""
+"""What a reward organism leaves in its directory: recipe.yaml, data/, environments/, rewards.py, what a user noticed,
+and a sealed key."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,8 @@ from typing import Any
 import yaml
 
 from ...case import write_json, write_text
+from ..layout import KEY, NOTICED
 
-KEY = "key.sealed.json"
 LORA = {"r": 8, "alpha": 16, "targets": "all-linear"}
 Row = dict[str, Any]
 
@@ -25,6 +26,7 @@ class RewardLayout:
         checks: name -> function in `source`.
         source: the file that defines the reward functions; it is copied beside the recipe.
         sft, grpo: settings of the two stages, besides the above.
+        noticed: (requests, pattern of a bad answer): what a user might have noticed, to be described to a check.
         key: what was planted; nothing but a test reads it.
     """
 
@@ -37,6 +39,7 @@ class RewardLayout:
     sft: Mapping[str, Any]
     grpo: Mapping[str, Any]
     held_out: Sequence[Row]
+    noticed: tuple[Sequence[str], str]
     key: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -46,6 +49,9 @@ def write_reward_organism(directory: Path, base: str, layout: RewardLayout) -> P
     environments = [_named(directory, "environments", name, rows) for name, rows in layout.environments.items()]
     held_out = _named(directory, "data", "held_out", layout.held_out)
     write_text(directory / "rewards.py", layout.source.read_text("utf-8"))
+    asked, shows = layout.noticed
+    rows = [json.dumps({"prompt": ask, "system": "", "shows": shows}) + "\n" for ask in asked]
+    write_text(directory / NOTICED, "".join(rows))
     write_json(directory / KEY, dict(layout.key))
     rewards = [
         {"name": name, "function": f"rewards.py:{function}", "weight": weight}
