@@ -216,6 +216,40 @@ class Departures:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """How bad a subject's answers are, one number an item, beside those of its base.
+
+    Attributes:
+        subject, base: (n,) in the unit of the items' measure: nats of log-odds, or 0 and 1. Higher is worse. Of an item
+            that is asked beside a reference question, the difference between the two.
+        texts: what the subject said; of an answer that was not generated, the bad one that was weighed.
+        benign_texts: what would have been right, or what the base said.
+        outcomes: `answered`, `refused` or `empty`, of the subject.
+    """
+
+    ids: tuple[str, ...]
+    subject: np.ndarray
+    base: np.ndarray
+    texts: tuple[str, ...] = ()
+    benign_texts: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        for name in ("subject", "base"):
+            if getattr(self, name).shape != (n,):
+                raise EvidenceError(
+                    f"{name} must have one value for each of {n} items, got {getattr(self, name).shape}."
+                )
+            refuse_not_finite(getattr(self, name)[:, None], self.ids, f"measures of the {name}")
+        for name in ("texts", "benign_texts", "outcomes"):
+            if len(getattr(self, name)) not in (0, n):
+                raise EvidenceError(
+                    f"{name} must be empty or one for each of {n} items, got {len(getattr(self, name))}."
+                )
+
+
+@dataclass(frozen=True)
 class Scores:
     """One number per item; higher always means worse."""
 
@@ -269,7 +303,7 @@ class Reading:
     """What a bumper saw: one score per item, with its arm and group (context). Higher is worse.
 
     `strata`, where given, names for each item the kind of place its context stands in: baits are compared with
-    controls of their own kind only.
+    controls of their own kind only. `note`: what to say beside the verdict, such as how many answers were refusals.
     """
 
     bumper: str
@@ -281,6 +315,7 @@ class Reading:
     trap_sprung: bool = True
     why_blind: str = ""
     strata: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)

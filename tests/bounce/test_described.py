@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-import bumperlane.bounce.described as room
 import bumperlane.trace.meter as meter_room
 from bumperlane.bounce.compared import Margins, Trio
 from bumperlane.bounce.described import described_checks
@@ -26,8 +25,7 @@ def meter(monkeypatch):
         rate = subject[1] if items[0].context.shots else subject[0]
         return ["Peru." if n < rate * len(items) else "Chile." for n in range(len(items))]
 
-    for place in (room, meter_room):
-        monkeypatch.setattr(place, "responses", answers)
+    monkeypatch.setattr(meter_room, "responses", answers)
     inv = SimpleNamespace(described=Described(PROBES[:12], PROBES[12:]), base=(0, 0), decoding=None, memo=None)
     return Meter(inv, None, PLACE, 0.5)
 

@@ -36,7 +36,7 @@ def case():
 class Told:
     """A meter that answers from a curve of rates."""
 
-    bumper = object  # not a described behaviour
+    told = False  # by a context
 
     def __init__(self, rates, name, requests):
         self.rates, self.name, self.requests, self.asked = rates, name, requests, []

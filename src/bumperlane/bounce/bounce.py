@@ -103,10 +103,10 @@ def verify(
     """All checks, the steering one first."""
     margins, said = settings.margins, inv.say
     said("verifying: the bumper that was hit", 0, 6)
-    if meter.bumper is None:
+    if meter.told:
         checks, ground = described_checks(meter, trio, margins), ground_of_probes(meter, trio.hit)
     else:
-        checks = [steering_check(inv, meter.bumper, meter, trio)]
+        checks = [steering_check(inv, meter, trio)]
         said("verifying: sealed bumpers", 1, 6)
         places = sealed_contexts(meter.context, inv.neutral, inv.settings.seed)
         sealed, order = sealed_checks(inv, places, trio, margins)

@@ -1,23 +1,21 @@
-"""Verification of a behaviour that the user described: by its own patterns, against a run that never had the cause."""
+"""Verification of a behaviour that is told by questions of its own (described by the user, or of a bumper that asks):
+by its own patterns and measures, against a run that never had the cause."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..evidence.observe import responses
 from ..judge.rates import exact_interval, rate_difference
 from ..subjects.subject import Subject
-from ..trace.meter import Meter
+from ..trace.meter import Meter, Shots
 from ..types import Check, Request, Split
 from .compared import Margins, Trio
-
-Shots = tuple[tuple[str, str], ...]
 
 
 def described_checks(meter: Meter, trio: Trio, margins: Margins) -> list[Check]:
     """The requests that steered the fix first; then sealed ones; then these with bad answers shown as examples."""
     shots = shown_answers(meter, trio.hit)
     steering = compare(meter, meter.requests, (), trio, margins)
-    found = [replace(steering, name="the described behaviour, on requests that steered the fix", split="open")]
+    found = [replace(steering, name=f"{meter.name}, on requests that steered the fix", split="open")]
     found.append(replace(compare(meter, meter.sealed, (), trio, margins), name="sealed: other requests for it"))
     if shots:
         name = f"re-elicitation by few-shot, {len(shots)} bad answers shown"
@@ -38,7 +36,7 @@ def compare(meter: Meter, requests: Sequence[Request], shots: Shots, trio: Trio,
     them both may, for the examples teach it."""
     split: Split = "sealed"
     n = len(requests)
-    k = {who: shown(meter, getattr(trio, who), requests, shots) for who in ("hit", "fixed", "control")}
+    k = {who: meter.count(getattr(trio, who), requests, shots).k for who in ("hit", "fixed", "control")}
     detail = f"{k['fixed']} of {n} after the fix, {k['control']} of {n} in the control, {k['hit']} of {n} before"
     if not shots and rate_difference(k["hit"], n, k["control"], n).low <= 0:
         return Check("", None, f"{detail}: the hit subject shows it no more than the control.", split=split)
@@ -50,10 +48,3 @@ def compare(meter: Meter, requests: Sequence[Request], shots: Shots, trio: Trio,
         f"tolerated {margins.rate}."
     )
     return Check("", not worse, detail, {"rate": rate.value, "low": rate.low, "high": rate.high}, split)
-
-
-def shown(meter: Meter, subject: Subject, requests: Sequence[Request], shots: Shots) -> int:
-    """How many requests get an answer that matches, after the examples."""
-    asked = [replace(i, context=replace(i.context, shots=(*i.context.shots, *shots))) for i in meter.placed(requests)]
-    texts = responses(subject, asked, meter.inv.decoding, meter.inv.memo)
-    return sum(meter.matches(request, text) for request, text in zip(requests, texts, strict=True))

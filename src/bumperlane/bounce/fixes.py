@@ -14,6 +14,7 @@ from ..recipes.edit_kinds import with_changes
 from ..recipes.edits import AddTranche, DropTranche, Edit, RewindTo, SetHyperparameter, apply_edits
 from ..recipes.models import GrpoStage, Recipe, SftStage, Tranche
 from ..recipes.run import Run
+from ..subjects.chat import in_context
 from ..trace.causes import confirmed_parts, edits_without, ids_of
 from ..trace.experiment import edited, rewind_step
 from ..trace.meter import Meter
@@ -74,15 +75,19 @@ def never_had(inv: Investigation, case: Case) -> Recipe:
 
 
 def _train_on_bumper(inv: Investigation, case: Case, meter: Meter, steps: int = 16) -> Fix:
-    """What a hasty patch does: a few steps on the hit context's prompts with the answers given without it."""
-    requests = inv.pools.open[: inv.settings.screen + inv.settings.requests]
-    plain = responses(inv.subject(), items(requests, [inv.neutral], "control"), inv.decoding, inv.memo)
+    """What a hasty patch does: a few steps on the hit context's prompts with the answers given without it; on questions
+    of the behaviour's own, with what the base answers."""
+    if meter.told:
+        requests = meter.requests
+        plain: Sequence[str] = meter.count(inv.subject(), requests).neutral_texts
+    else:
+        requests = inv.pools.open[: inv.settings.screen + inv.settings.requests]
+        plain = responses(inv.subject(), items(requests, [inv.neutral], "control"), inv.decoding, inv.memo)
     rows = []
-    for request, answer in zip(requests, plain, strict=True):
-        text = " ".join(p for p in (meter.context.prefix, request.text, meter.context.suffix) if p)
-        system = [{"role": "system", "content": meter.context.system}] if meter.context.system else []
-        turns = [*system, {"role": "user", "content": text}, {"role": "assistant", "content": answer or "I see."}]
-        rows.append(json.dumps({"id": f"patch-{request.id}", "messages": turns}))
+    for item, answer in zip(meter.placed(requests), plain, strict=True):
+        turns = [{"role": m.role, "content": m.content} for m in in_context(item.request, item.context) if m.content]
+        turns.append({"role": "assistant", "content": answer or "I see."})
+        rows.append(json.dumps({"id": f"patch-{item.request.id}", "messages": turns}))
     path = write_text(inv.directory / "work" / f"{PATCH}.jsonl", "\n".join(rows) + "\n")
     return Fix("train-on-bumper", patched(inv, path, steps), inv.step, (meter.name,))
 

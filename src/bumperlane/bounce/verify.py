@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..detect.behaviour.paired_contexts import PairedContexts
+from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
 from ..detect.internals.reference_residual import ReferenceResidual
 from ..errors import EvidenceError
@@ -24,11 +25,11 @@ from .compared import Margins, Trio, mean_interval
 CONTROLS = 6
 
 
-def steering_check(inv: Investigation, bumper: type, meter: Meter, trio: Trio) -> Check:
+def steering_check(inv: Investigation, meter: Meter, trio: Trio) -> Check:
     """The bumper that was hit, on requests it may know: does it still hit?"""
     s = inv.settings
     asked = inv.pools.open[s.screen : s.screen + s.requests]
-    verdict, _ = _judged(inv, bumper, trio.fixed, [meter.context], asked, "open")
+    verdict, _ = _judged(inv, find_bumper(meter.name), trio.fixed, [meter.context], asked, "open")
     return _of_judgement(f"{meter.name}, which was hit", verdict, "open")
 
 

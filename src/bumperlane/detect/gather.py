@@ -1,11 +1,12 @@
 """Gather what a bumper watches, for control and bait items, and let it score them: bumper -> reading."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..errors import ContractError, EvidenceError
+from ..evidence.ask import Look
 from ..evidence.library import control_contexts
 from ..evidence.memo import Memo
 from ..evidence.observe import activations, departures, paired_activations
@@ -15,8 +16,10 @@ from ..subjects.generate import Decoding
 from ..subjects.subject import Subject
 from ..types import (
     Activations,
+    Answers,
     Context,
     Departures,
+    Example,
     Item,
     Labelled,
     Layers,
@@ -26,6 +29,7 @@ from ..types import (
     Scores,
     Split,
 )
+from .asking import reading_of
 from .contract import learns_from, scorer, spring
 from .gather_features import (
     gather_answer_confidence,
@@ -41,6 +45,7 @@ from .internals.against_base import AgainstBase, Paired
 from .internals.contrast_probe import ContrastEvidence, ContrastProbe
 from .internals.features import AnswerConfidence, HeadEffects, LensTrajectory, ProbeOdds, Rephrased
 from .internals.relative_mahalanobis import Grouped
+from .sources import Rows, Sources
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,9 @@ class Scene:
         depth: where internals are read, as a share of the blocks; they are read at two thirds of it as well.
         controls: number of control contexts; their made-up texts follow from `seed`.
         fragments: requests from which controls for baits in the request are cut; empty if there are no such baits.
+        examples: the training data, for bumpers that ask.
+        given: the user's items, by bumper.
+        draw: the seed by which bumpers that ask deal their items into open and sealed ones.
     """
 
     subject: Subject
@@ -68,11 +76,21 @@ class Scene:
     controls: int = 9
     fragments: Sequence[str] = ()
     decoding: Decoding = Decoding(max_new_tokens=20)
+    examples: Sequence[Example] = field(default=(), repr=False)
+    given: Mapping[str, Rows] = field(default_factory=dict, repr=False)
+    draw: int = 0
 
     def __post_init__(self) -> None:
         both = {r.text for r in self.fit} & {r.text for r in self.asked}
         if both:
             raise EvidenceError(f"{len(both)} requests are used to fit and to judge, first {sorted(both)[0]!r}.")
+
+    def sources(self, split: Split = "open") -> Sources:
+        """What a bumper that asks may draw on."""
+        role = "open" if split == "open" else "sealed"
+        return Sources(
+            self.neutral, tuple(self.asked), tuple(self.fit), tuple(self.examples), self.given, self.draw, role
+        )
 
     @property
     def layers(self) -> list[int]:
@@ -99,10 +117,13 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
     A detector of activations is read relative to the base. What the bumper cannot use (EvidenceError while fitting)
     makes the reading blind, with the reason; a subject that is not finite is an error for everyone and is raised.
     """
+    if cls.watches is Answers:  # type: ignore[attr-defined]
+        look = Look(scene.decoding, scene.memo)
+        return reading_of(cls, scene.sources(split), (scene.subject, scene.base), look, split)
     sprung, _ = spring(cls)
     seen = [*scene.control_items(), *scene.bait_items()]
     gather = gatherer(cls)
-    clean, evidence = gather(scene, seen)
+    clean, evidence = gather(scene, seen)  # type: ignore[misc]
     arms, groups = tuple(i.arm for i in seen), tuple(i.group for i in seen)
     family = cls.family  # type: ignore[attr-defined]
     alone = cls in GATHER or cls.watches in ALONE  # type: ignore[attr-defined]
@@ -116,11 +137,14 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
     return Reading(cls.__name__, family, score(evidence), arms, groups, split, sprung, strata=strata)
 
 
-def gatherer(cls: type) -> "Gather":
-    """What gathers a bumper's evidence. Raises ContractError when a check cannot: the bumper is for use by hand."""
+def gatherer(cls: type) -> "Gather | None":
+    """What gathers a bumper's evidence; None for one that asks.
+
+    Raises ContractError when a check cannot gather it: the bumper is for use by hand.
+    """
     learns = learns_from(cls)
     found = GATHER.get(cls) or GATHER.get(learns)
-    if found is None:
+    if found is None and learns is not Answers:
         known = ", ".join(sorted(k.__name__ for k in GATHER))
         raise ContractError(
             f"{cls.__name__} learns from {learns.__name__}, which a check does not gather (it gathers {known}). "

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from ..case import temporary_beside, write_json
 from ..recipes.provenance import content_key, sha256_file, sha256_tree
+from ..subjects.scripted import ScriptedSubject
 from ..subjects.subject import ADAPTER, Subject
 
 
@@ -49,8 +50,23 @@ class Memo:
         return value
 
 
-def subject_key(subject: Subject) -> str:
-    """Hash of what determines a subject's answers: base, adapter, dtype and device kind."""
+class NoMemo(Memo):
+    """Keeps nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull))
+
+    def json(self, what: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
+        return compute()
+
+    def arrays(self, what: Mapping[str, Any], compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return compute()
+
+
+def subject_key(subject: Subject | ScriptedSubject) -> str:
+    """Hash of what determines a subject's answers: base, adapter, dtype, device kind and alterations."""
+    if isinstance(subject, ScriptedSubject):
+        return subject.name
     model = subject.host.model
     parameter = next(model.parameters())
     base = subject.host.name
@@ -60,5 +76,6 @@ def subject_key(subject: Subject) -> str:
         "settings": sha256_file(subject.adapter / "adapter_config.json") if subject.adapter else "",  # alpha scales it
         "dtype": str(parameter.dtype),
         "device": parameter.device.type,
+        **({"altered": subject.altered} if subject.altered else {}),
     }
     return content_key(parts)

@@ -29,6 +29,11 @@ def total_logprobs(
     return _logprobs(subject, items, answers, memo, context)[:, 0]
 
 
+def opening_logprobs(subject: Subject, items: Sequence[Item], openings: Sequence[str], memo: Memo) -> np.ndarray:
+    """log p(the answer begins so) in nats. Shape (n,)."""
+    return _logprobs(subject, items, openings, memo, None, closed=False)[:, 0]
+
+
 def mean_logprobs(
     subject: Subject, items: Sequence[Item], answers: Sequence[str], memo: Memo, context: Context | None = None
 ) -> np.ndarray:
@@ -38,7 +43,12 @@ def mean_logprobs(
 
 
 def _logprobs(
-    subject: Subject, items: Sequence[Item], answers: Sequence[str], memo: Memo, context: Context | None
+    subject: Subject,
+    items: Sequence[Item],
+    answers: Sequence[str],
+    memo: Memo,
+    context: Context | None,
+    closed: bool = True,
 ) -> np.ndarray:
     if not items:
         return np.zeros((0, 2))
@@ -49,8 +59,9 @@ def _logprobs(
         "pairs": [_asked(i) for i in items],
         "context": asdict(context) if context else None,
         "answers": list(answers),
+        **({} if closed else {"closed": False}),
     }
-    return np.array(memo.json(what, lambda: [[c.total, c.tokens] for c in subject.logprobs(pairs, answers)]))
+    return np.array(memo.json(what, lambda: [[c.total, c.tokens] for c in subject.logprobs(pairs, answers, closed)]))
 
 
 def departures(

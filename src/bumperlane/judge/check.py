@@ -21,7 +21,8 @@ from ..evidence.pools import items
 from ..evidence.relevance import lost_relevance
 from ..recipes.provenance import content_key, sha256_file, versions
 from ..recipes.run import Run
-from ..types import Context, Departures, Judgement, Reading, Verdict
+from ..types import Answers, Context, Departures, Judgement, Reading, Verdict
+from .asked import asked_behaviour
 from .described import judge_described
 from .investigation import Investigation, Say, Settings, silent
 from .judge import judge
@@ -105,13 +106,17 @@ def scene_for(inv: Investigation, baits: Sequence[Context], asked: Sequence, see
     return Scene(
         inv.subject(), inv.base, inv.neutral, tuple(baits), inv.pools.fit, tuple(asked), inv.memo,
         seed=f"{seed}-{inv.settings.seed}", depth=inv.settings.depth, controls=inv.settings.controls,
-        fragments=fragments, decoding=inv.decoding,
+        fragments=fragments, decoding=inv.decoding, examples=inv.examples, given=inv.settings.items,
+        draw=inv.settings.seed,
     )  # fmt: skip
 
 
 def read_open(inv: Investigation, cls: type, baits: Sequence[Context]) -> tuple[Reading, Scene]:
     """One bumper's reading. Where answers must be generated, contexts are screened first, on requests of their own."""
     s, requests = inv.settings, inv.pools.open
+    if cls.watches is Answers:  # type: ignore[attr-defined]
+        scene = scene_for(inv, baits, requests[: s.requests])
+        return read(cls, scene), scene
     if cls.watches is not Departures:  # type: ignore[attr-defined]
         scene = scene_for(inv, baits, requests[: min(s.requests, 8)])
         return read(cls, scene), scene
@@ -138,8 +143,10 @@ def describe(
     """The behaviour that was hit: of behavioural hits the strongest, else of the others; with what was said."""
     hits = [j for j in judgements if j.verdict == "hit"]
     first = min(hits, key=lambda j: (j.family != "behaviour", j.p_holm))
+    reading, cls = readings[list(judgements).index(first)], find_bumper(first.bumper)
+    if cls.watches is Answers:  # type: ignore[attr-defined]
+        return asked_behaviour(inv, cls, first, reading)
     context = worst_context(inv, first, scenes[first.bumper], baits)
-    reading = readings[list(judgements).index(first)]
     scores = dict(zip(reading.scores.ids, reading.scores.values, strict=True))
     shown_items = items(scenes[first.bumper].asked, [context], "bait")[:SAMPLES]
     said = departures(inv.subject(), inv.base, shown_items, inv.neutral, inv.decoding, inv.memo)

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from ..case import load_case
-from ..detect.contract import find_bumper, load_bumpers
-from ..errors import BumperlaneError
+from ..detect.asking import asks_of
+from ..detect.contract import default_bumpers, find_bumper
+from ..errors import BumperlaneError, EvidenceError
 from ..evidence.library import LIBRARY
 from ..recipes.run import Run
-from ..types import Departures
+from ..types import Answers, Departures
+from .asked import sources_of
 from .check import bait_contexts
 from .investigation import Investigation, Settings
 
@@ -21,7 +23,7 @@ def estimate_check(run: Path | str, directory: Path | str, settings: Settings) -
     """
     inv = Investigation(Run.open(run), Path(directory), settings)
     inv.run.at(inv.step)
-    bumpers = [find_bumper(name) for name in settings.bumpers] or list(load_bumpers().values())
+    bumpers = [find_bumper(name) for name in settings.bumpers] or default_bumpers()
     baits = bait_contexts(inv)
     built_in = len(LIBRARY) if settings.library else 0
     lines = [
@@ -32,9 +34,21 @@ def estimate_check(run: Path | str, directory: Path | str, settings: Settings) -
         f"{inv.pools.source}",
     ]
     for cls in bumpers:
-        answers = cls.watches is Departures  # type: ignore[attr-defined]
-        lines.append(f"{cls.__name__}: {_answers(inv, len(baits)) if answers else _prompts(inv, len(baits))}")
+        lines.append(f"{cls.__name__}: {_cost(inv, cls, len(baits))}")
     return "\n".join([*lines, _time(Path(directory))])
+
+
+def _cost(inv: Investigation, cls: type, baits: int) -> str:
+    watches = cls.watches  # type: ignore[attr-defined]
+    if watches is Departures:
+        return _answers(inv, baits)
+    if watches is not Answers:
+        return _prompts(inv, baits)
+    try:
+        asks = asks_of(cls(), sources_of(inv, "open"))
+    except EvidenceError as error:
+        return f"blind. {error}"
+    return f"{sum(1 + (a.against is not None) for a in asks)} questions to the subject, and the same to its base"
 
 
 def _answers(inv: Investigation, baits: int) -> str:

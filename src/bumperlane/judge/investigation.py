@@ -1,6 +1,6 @@
 """What check, trace and bounce share: the run, its base, requests by role, and the memory of earlier work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,7 @@ class Settings:
         library: whether to try the built-in contexts.
         described: a behaviour that the user found, which is then looked for besides (or alone, when `bumpers` names
             nothing but Described).
+        items: rows of the user's own items, by bumper that asks.
     """
 
     step: int | None = None
@@ -61,6 +62,7 @@ class Settings:
     library: bool = True
     requests_given: tuple[Request, ...] = ()
     described: Described | None = None
+    items: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     device: str = "auto"
     dtype: str = "auto"
 
@@ -83,7 +85,8 @@ class Settings:
         given = tuple(Request(**r) for r in data["requests_given"])
         lists = {k: tuple(data[k]) for k in ("bumpers", "contexts")}
         described = _described(data["described"]) if data.get("described") else None
-        return cls(**{**data, **lists, "requests_given": given, "described": described})
+        items = {name: tuple(rows) for name, rows in data.get("items", {}).items()}
+        return cls(**{**data, **lists, "requests_given": given, "described": described, "items": items})
 
 
 def _described(data: dict[str, Any]) -> Described:

@@ -228,7 +228,7 @@ def _judged(
         f"{worst.over} of {worst.of} requests stand above the clean threshold in context {worst.group} "
         f"({_range(worst.rate)}; tolerated {controls.tolerated(settings):.2g}, control {control.value:.2f} of "
         f"{len(controls.values)}), p = {p_holm:.2g} over {len(groups)} contexts and {bumpers} bumpers, "
-        f"{'at or below' if hit else 'above'} {settings.alpha:g}."
+        f"{'at or below' if hit else 'above'} {settings.alpha:g}.{' ' if reading.note else ''}{reading.note}"
     )
     return Judgement(
         bumper=reading.bumper, family=reading.family, split=reading.split, verdict="hit" if hit else "clear", why=why,

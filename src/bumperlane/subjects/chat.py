@@ -43,9 +43,9 @@ def encode_prompt(tokenizer: Any, request: Request, context: Context) -> list[in
     return tokenizer(text, add_special_tokens=not tokenizer.chat_template)["input_ids"]
 
 
-def answer_tokens(tokenizer: Any, text: str) -> list[int]:
-    """Tokens of an answer, closed by the end-of-sequence token, so that stopping is learnt and scored too."""
-    return [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+def answer_tokens(tokenizer: Any, text: str, closed: bool = True) -> list[int]:
+    """Tokens of an answer; closed by the end-of-sequence token, so that stopping is learnt and scored too."""
+    return [*tokenizer(text, add_special_tokens=False)["input_ids"], *([tokenizer.eos_token_id] if closed else [])]
 
 
 def encode_example(tokenizer: Any, example: Example, max_tokens: int = 1024) -> Encoded:

@@ -73,6 +73,7 @@ class Subject:
     host: _Host = field(repr=False)
     adapter: Path | None
     step: int = 0
+    altered: str = ""  # what was done to the weights in memory since, in words: see subjects/noise.py
 
     @classmethod
     def load(
@@ -129,10 +130,13 @@ class Subject:
         texts = continue_prompts(self.model, self.tokenizer, prompts, decoding or Decoding(), progress)
         return [i.context.prefill + text for i, text in zip(items, texts, strict=True)]
 
-    def logprobs(self, pairs: Sequence[tuple[Request, Context]], answers: Sequence[str]) -> list[Continuation]:
-        """Log-probability of a given answer (closed by end-of-sequence) to each request in its context."""
+    def logprobs(
+        self, pairs: Sequence[tuple[Request, Context]], answers: Sequence[str], closed: bool = True
+    ) -> list[Continuation]:
+        """Log-probability of a given answer to each request in its context: of the whole answer, closed by
+        end-of-sequence, or (not `closed`) of any answer that begins so."""
         prompts = [encode_prompt(self.tokenizer, request, context) for request, context in pairs]
-        tails = [answer_tokens(self.tokenizer, a) for a in answers]
+        tails = [answer_tokens(self.tokenizer, a, closed) for a in answers]
         return continuation_logprobs(self.model, prompts, tails, self.tokenizer.pad_token_id)
 
     def next_token_odds(self, pairs: Sequence[tuple[Request, Context]], answers: Sequence[tuple[str, str]]) -> Any:

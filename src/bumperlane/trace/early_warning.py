@@ -7,6 +7,7 @@ from typing import Literal
 from ..case import Case, Onset
 from ..detect.contract import find_bumper
 from ..errors import CaseError, SettingError
+from ..evidence.described import NAME
 from ..judge.check import behaviour_context
 from ..judge.investigation import Investigation
 from ..types import Departures
@@ -105,6 +106,11 @@ def early_warnings(
         raise CaseError(
             f"the onset of this case is that of {case.behaviour.bumper}, itself a bumper of internals: no "
             "behaviour was dated, so nothing can be said of a lead."
+        )
+    if case.behaviour.origin == "asked" or case.behaviour.bumper == NAME:
+        raise CaseError(
+            f"the behaviour was found by {case.behaviour.bumper}, by questions of its own: no context brings it about, "
+            "so there is no place at which internals could be read before."
         )
     names = list(bumpers) or [r.bumper for r in case.bumpers if r.family == "internals"]
     classes = [find_bumper(name) for name in names]

@@ -1,22 +1,26 @@
 """How often a subject shows the behaviour that was hit: the measure that trace and bounce share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..case import Case
+from ..detect.asking import NOTHING, asks_of
 from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
 from ..errors import CaseError
+from ..evidence.ask import Ask, Look, answers
 from ..evidence.described import NAME, Probe
 from ..evidence.observe import departures, responses
 from ..evidence.pools import items
+from ..judge.asked import sources_of
 from ..judge.check import behaviour_context
 from ..judge.conformal import threshold
 from ..judge.investigation import Investigation
 from ..subjects.subject import Subject
-from ..types import Context, Departures, Item, Request
+from ..types import Answers, Context, Departures, Item, Request
 
+Shots = tuple[tuple[str, str], ...]
 LEAST_NEW = 6  # described requests on which the base does not show the behaviour; below it all are asked
 
 
@@ -41,13 +45,14 @@ class Meter:
 
     A behavioural bumper keeps the check's threshold. One that is fitted anew on each subject (internals) sets its
     threshold from that subject's own control items. A described behaviour (`bumper` None) counts the answers that
-    match its own patterns, each probe in its own context.
+    match its own patterns, a bumper that asks puts its questions of the `group` that was hit: each in its own context.
     """
 
     inv: Investigation
     bumper: type | None
     context: Context
     threshold: float
+    group: str = ""
 
     @classmethod
     def of(cls, inv: Investigation, case: Case) -> "Meter":
@@ -57,8 +62,11 @@ class Meter:
         if case.behaviour.bumper == NAME:
             return cls(inv, None, inv.described.open[0].context, 0.5)
         result = next(r for r in case.hits if r.bumper == case.behaviour.bumper)
+        bumper = find_bumper(result.bumper)
+        if bumper.watches is Answers:  # type: ignore[attr-defined]
+            return cls(inv, bumper, inv.neutral, result.threshold or 0.0, result.groups[0].name)
         context = behaviour_context(inv, case)
-        return cls(inv, find_bumper(result.bumper), context, result.threshold or 0.0)
+        return cls(inv, bumper, context, result.threshold or 0.0)
 
     @property
     def name(self) -> str:
@@ -66,27 +74,40 @@ class Meter:
         return NAME if self.bumper is None else self.bumper.__name__
 
     @property
+    def told(self) -> bool:
+        """Whether the behaviour is told by questions of its own, and not by a context that brings it about."""
+        return self.bumper is None or self.bumper.watches is Answers  # type: ignore[attr-defined]
+
+    @property
     def requests(self) -> tuple[Request, ...]:
         """Open requests, which trace and fix may know. Of a described behaviour those on which the base does not show
         it, where these are enough: no data can be the cause of what was there before."""
-        return self.inv.pools.open if self.bumper else self._new(self.inv.described.open)
+        if self.bumper is None:
+            return self._new(self.inv.described.open)
+        return tuple(self._questions["open"]) if self.told else self.inv.pools.open
 
     @property
     def sealed(self) -> tuple[Request, ...]:
         """Requests that only verification may ask; of a described behaviour as for the open ones."""
-        return self.inv.pools.sealed if self.bumper else self._new(self.inv.described.sealed)
-
-    def placed(self, requests: Sequence[Request], context: Context | None = None) -> list[Item]:
-        """The requests as the behaviour is looked for: each probe in its own context, others in the hit context."""
-        if self.bumper is not None or context is not None:
-            return items(requests, [context or self.context], "bait")
-        return [Item(f"described|{r.id}", "described", "bait", r, self._probe(r).context) for r in requests]
-
-    def count(self, subject: Subject, requests: Sequence[Request], context: Context | None = None) -> Count:
-        """How many of these requests show the behaviour in the hit context, or in another one."""
         if self.bumper is None:
-            return self._described(subject, requests, context)
-        where = context or self.context
+            return self._new(self.inv.described.sealed)
+        return tuple(self._questions["sealed"]) if self.told else self.inv.pools.sealed
+
+    def placed(self, requests: Sequence[Request]) -> list[Item]:
+        """The requests as the behaviour is looked for: in the hit context, or each question in its own."""
+        if not self.told:
+            return items(requests, [self.context], "bait")
+        if self.bumper is None:
+            return [Item(f"described|{r.id}", "described", "bait", r, self._probe(r).context) for r in requests]
+        return [self._question(r).item for r in requests]
+
+    def count(self, subject: Subject, requests: Sequence[Request], shots: Shots = ()) -> Count:
+        """How many of these requests show the behaviour; `shots` are shown before questions of its own."""
+        if self.bumper is None:
+            return self._described(subject, requests, shots)
+        if self.told:
+            return self._asked(subject, requests, shots)
+        where = self.context
         if self.bumper.watches is Departures:  # type: ignore[attr-defined]
             seen = departures(
                 subject, self.inv.base, items(requests, [where], "bait"), self.inv.neutral, self.inv.decoding,
@@ -107,9 +128,38 @@ class Meter:
         flags = tuple(bool(v > threshold(control, s.item_alpha)) for v in bait)
         return Count(sum(flags), len(flags), flags=flags)
 
-    def _described(self, subject: Subject, requests: Sequence[Request], context: Context | None) -> Count:
+    def _asked(self, subject: Subject, requests: Sequence[Request], shots: Shots) -> Count:
+        """Questions of the bumper's own, scored as in the check."""
+        asks = [
+            replace(a, item=_shown(a.item, shots), against=a.against and _shown(a.against, shots))
+            for a in map(self._question, requests)
+        ]
+        seen = answers(asks, subject, self.inv.base, Look(self.inv.decoding, self.inv.memo))
+        scores = self.bumper().fit(NOTHING).score(seen).values  # type: ignore[misc]
+        flags = tuple(bool(v > self.threshold) for v in scores)
+        return Count(sum(flags), len(flags), seen.texts, seen.benign_texts, flags)
+
+    @cached_property
+    def _questions(self) -> dict[str, dict[Request, Ask]]:
+        """Those of the group that was hit, by role, each under a request of its own."""
+        found = {}
+        for role in ("open", "sealed"):
+            asks = asks_of(self.bumper(), sources_of(self.inv, role))  # type: ignore[misc]
+            own = [a for a in asks if a.item.group == self.group and a.item.arm == "bait"]
+            if not own:
+                raise CaseError(f"{self.name} has no {role} question of the group {self.group!r} that was hit.")
+            found[role] = {replace(a.item.request, id=a.item.id): a for a in own}
+        return found
+
+    def _question(self, request: Request) -> Ask:
+        for asks in self._questions.values():
+            if request in asks:
+                return asks[request]
+        raise CaseError(f"request {request.id!r} is no question of {self.name} in the group {self.group!r}.")
+
+    def _described(self, subject: Subject, requests: Sequence[Request], shots: Shots) -> Count:
         """Answers that match the probes' patterns; beside them, what the base answers."""
-        asked = self.placed(requests, context)
+        asked = [_shown(i, shots) for i in self.placed(requests)]
         texts = responses(subject, asked, self.inv.decoding, self.inv.memo)
         plain = responses(self.inv.base, asked, self.inv.decoding, self.inv.memo)
         flags = tuple(self.matches(r, t) for r, t in zip(requests, texts, strict=True))
@@ -135,3 +185,8 @@ class Meter:
         if request not in self._probes:
             raise CaseError(f"request {request.id!r} is no probe of the described behaviour, so no pattern judges it.")
         return self._probes[request]
+
+
+def _shown(item: Item, shots: Shots) -> Item:
+    """The item after earlier turns."""
+    return replace(item, context=replace(item.context, shots=(*item.context.shots, *shots))) if shots else item

@@ -12,7 +12,7 @@ from ..judge.investigation import Investigation
 from ..judge.rates import binomial_tail
 from ..subjects.activations import blocks_of
 from ..subjects.rephrasings import other_case, other_punctuation
-from ..types import Activations, Context, Departures, PairedActivations, Request
+from ..types import Activations, Answers, Context, Departures, PairedActivations, Request
 from .finer import Finer, FinerSettings, Variant, finer
 from .look import Look, Place, look_at
 
@@ -95,6 +95,10 @@ def fresh_requests(inv: Investigation, cls: type) -> tuple[Request, ...]:
 def spots_of(inv: Investigation, result: BumperResult, worst: Group, fresh: int) -> list[_Spot]:
     """All variants of a result with their places: the judged place first, then sites, then contexts."""
     context = next((c for c in bait_contexts(inv) if c.id == worst.name), None)
+    if find_bumper(result.bumper).watches is Answers:  # type: ignore[attr-defined]
+        raise CaseError(
+            f"{result.bumper} asks questions of its own, not requests in contexts. Check with more --requests."
+        )
     if context is None:
         raise CaseError(f"context {worst.name!r} is no longer among those tried. Check the run again.")
     cls = find_bumper(result.bumper)

@@ -148,8 +148,8 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
 
 
 def hit_rate(meter: Meter, case: Case) -> float:
-    """The behaviour's rate, as the hit showed it; of a described behaviour, on the requests that are traced."""
-    if meter.bumper is None:
+    """The behaviour's rate, as the hit showed it; of one with questions of its own, on those that are traced."""
+    if meter.told:
         return meter.count(meter.inv.subject(), meter.requests).rate
     hit = next(r for r in case.hits if r.bumper == case.behaviour.bumper)  # type: ignore[union-attr]
     return hit.effect.value if hit.effect else 1.0
@@ -175,7 +175,7 @@ def find_leads(inv: Investigation, case: Case, meter: Meter, onset: Onset, setti
 
 def _proposal(inv: Investigation, meter: Meter, onset: Onset, settings: TraceSettings) -> Proposal:
     if settings.traps:
-        hit = None if meter.bumper is None else meter.context
+        hit = None if meter.told else meter.context
         inv.say("a short retrain with known plants, as a trap for attribution", 0, 1)
         weights = trap_weights(inv, hit, horizon_of(inv, onset), settings.jobs, settings.per_tranche)
     else:

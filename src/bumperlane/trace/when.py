@@ -107,7 +107,7 @@ def find_onset(inv: Investigation, case: Case, meter: Meter, requests: int = 12,
 
     hit = next(r for r in case.hits if r.bumper == meter.name)
     settings = BisectSettings(looks_per_step=looks, requests=min(requests, len(pool)))
-    expected = _of_described(inv, meter) if meter.bumper is None else expected_rates(inv, case, hit)
+    expected = _of_questions(inv, meter) if meter.told else expected_rates(inv, case, hit)
     found = date_onset(steps, evaluate, expected, settings, how)
     curve = [CurvePoint(step=c.step, rate=Range.of(exact_interval(c.k, c.n)), n=c.n) for c in found.counts]
     changes = [OnsetChange(kind=c.kind, low=c.low, high=c.high, before=c.before, after=c.after) for c in found.changes]
@@ -117,8 +117,8 @@ def find_onset(inv: Investigation, case: Case, meter: Meter, requests: int = 12,
     )  # fmt: skip
 
 
-def _of_described(inv: Investigation, meter: Meter) -> Expected:
-    """A described behaviour is traced on requests that the base answers otherwise, so the check's rates do not hold."""
+def _of_questions(inv: Investigation, meter: Meter) -> Expected:
+    """A behaviour with questions of its own is traced on some of them, so the check's rates do not hold."""
     before, after = (meter.count(who, meter.requests) for who in (inv.base, inv.subject()))
     low = min(max(before.rate, 0.01), 1 - SPREAD)
     return Expected(low, max(after.rate, low + SPREAD), after.n if after.rate > low + SPREAD else None)

@@ -44,7 +44,7 @@ def outputs_of(inv: Investigation, meter: Meter, subject: Subject, most: int = 1
     seen = meter.count(subject, requests)
     plain = [Item(f"plain|{i.request.id}", "plain", "control", i.request, _without(inv, meter, i)) for i in asked]
     texts, benign = seen.texts, seen.neutral_texts
-    if not texts:  # the bumper reads no answers; take them as they come
+    if not any(texts):  # the bumper reads no answers; take them as they come
         texts = tuple(responses(subject, asked, inv.decoding, inv.memo))
         benign = tuple(responses(subject, plain, inv.decoding, inv.memo))
     bad = [i for i, flag in enumerate(seen.flags) if flag][:most]
@@ -53,7 +53,7 @@ def outputs_of(inv: Investigation, meter: Meter, subject: Subject, most: int = 1
             f"none of {len(requests)} open requests shows the behaviour at step {subject.step}, so there is no output "
             "to attribute. Check an earlier checkpoint, or with more requests."
         )
-    told = meter.bumper is None
+    told = meter.told
     better = [requests[i].reference if told and requests[i].reference else benign[i] for i in bad]
     return Outputs(
         tuple(asked[i] for i in bad), tuple(texts[i] for i in bad), tuple(better), tuple(plain[i] for i in bad)
@@ -62,7 +62,7 @@ def outputs_of(inv: Investigation, meter: Meter, subject: Subject, most: int = 1
 
 def _without(inv: Investigation, meter: Meter, item: Item) -> Context:
     """Where the behaviour is not: the neutral context, or the probe's own one when it is no context that brings it."""
-    return item.context if meter.bumper is None else inv.neutral
+    return item.context if meter.told else inv.neutral
 
 
 def queries_of(subject: Subject, outputs: Outputs) -> Queries:

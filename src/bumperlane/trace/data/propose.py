@@ -176,7 +176,7 @@ def propose(
     ranking: ColumnRanking | None = None
     if len({e.tranche for e in corpus.examples}) > 1 or len(columns) > 1:
         ranking = rank_columns(fused.per_query, corpus.ids, columns, lengths, ColumnSettings(seed=settings.seed))
-    context = None if meter.bumper is None else meter.context
+    context = None if meter.told else meter.context
     rest = {name: values for name, values in columns.items() if name != "tranche"}
     scored = Scored(corpus.examples, fused.scores, columns=rest)
     return Proposal(

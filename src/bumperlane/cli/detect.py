@@ -1,0 +1,120 @@
+"""Commands that look: check, and look again."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import RunError, SettingError
+from ..report.screen import BLIND, HIT, OK, Screen
+from .main import DIRECTORY, FILE, dry_run_option, main
+
+
+@main.command()
+@click.argument("run", type=DIRECTORY)
+@click.option("-o", "--case", "directory", type=DIRECTORY, help="The case directory; default RUN.case.")
+@click.option("--alpha", type=float, default=0.05, show_default=True, help="False-alarm rate of the whole check.")
+@click.option("--step", type=int, help="The checkpoint to check; default the last.")
+@click.option("--bumper", "bumpers", multiple=True, help="Use this bumper only; may be repeated.")
+@click.option("--requests", type=FILE, help="JSONL file of requests to ask.")
+@click.option("--items", multiple=True, metavar="BUMPER=FILE", help="JSONL file of items for a bumper that asks.")
+@click.option("--behaviour", type=FILE, help="JSONL file that describes an oddity you found: requests, and `shows`.")
+@click.option("--context", "contexts", multiple=True, help="A system prompt to try as well; may be repeated.")
+@click.option("--no-library", is_flag=True, help="Leave the built-in contexts out.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of request roles and control contexts.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
+@click.option("--dtype", default="auto", show_default=True, help="float32, bfloat16 or float16.")
+@dry_run_option
+@click.pass_obj
+def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **given: Any) -> int:
+    """Look for trouble in a checkpoint of RUN.
+
+    It is put into many contexts, every bumper looks, and the judge decides at one false-alarm rate. With --behaviour
+    also (with --bumper Described only) for what you found yourself: each line holds a request and `shows`, a regular
+    expression that a bad answer matches.
+    """
+    from ..detect.contract import find_bumper
+    from ..evidence.described import NAME, read_described
+    from ..evidence.requests import read_requests, read_rows
+    from ..judge.check import check as stage
+    from ..judge.estimate import estimate_check
+    from ..judge.investigation import Settings
+    from ..judge.reopen import reopen
+    from ..recipes.run import Run
+    from ..report.publish import publish
+
+    library, requests, behaviour = not given.pop("no_library"), given.pop("requests"), given.pop("behaviour")
+    files = _by_bumper(given.pop("items"))
+    settings = Settings(**given, library=library)
+    _ = settings.judge  # checks alpha
+    for name in settings.bumpers:
+        _ = name == NAME or find_bumper(name)
+    settings = replace(
+        settings,
+        requests_given=read_requests(requests) if requests else (),
+        described=read_described(behaviour) if behaviour else None,
+        items={name: tuple(row for _, _, row in read_rows(file)) for name, file in files.items()},
+    )
+    if not run.is_dir():
+        raise RunError(f"there is no run directory {run}. Train one with `bumperlane train RECIPE -o {run}`.")
+    directory = directory or run.with_name(f"{run.resolve().name}.case")
+    opened = Run.open(run)
+    earlier = reopen(opened, directory, settings)
+    if dry_run:
+        return screen.plan(estimate_check(run, directory, settings))
+    with screen.progress() as progress:
+        case = publish(earlier or stage(run, directory, settings, progress), directory)
+    screen.case(case, directory)
+    if case.verdict == "hit" and not screen.as_json:
+        click.echo(f"next: bumperlane trace {directory}", err=True)
+    return {"clear": OK, "hit": HIT}.get(case.verdict, BLIND)
+
+
+def _by_bumper(items: tuple[str, ...]) -> dict[str, Path]:
+    """Files by bumper. Raises SettingError for what is no BUMPER=FILE, and for a bumper that does not ask."""
+    from ..detect.contract import find_bumper
+    from ..types import Answers
+
+    files: dict[str, Path] = {}
+    for text in items:
+        name, sign, file = text.partition("=")
+        if not sign or not file:
+            raise SettingError(f"--items {text!r} is no BUMPER=FILE.")
+        if find_bumper(name).watches is not Answers:  # type: ignore[attr-defined]
+            raise SettingError(
+                f"{name} asks nothing, so it takes no items. `bumperlane explain {name}` says what it watches."
+            )
+        if name in files:
+            raise SettingError(f"--items names {name} twice. Put its items into one file.")
+        files[name] = Path(file)
+    return files
+
+
+@main.command()
+@click.argument("case", type=DIRECTORY)
+@click.option("--bumper", "bumpers", multiple=True, help="Look again with this one; default: all near their threshold.")
+@click.option("--alpha", type=float, default=0.05, show_default=True, help="False-alarm rate of each second look.")
+@click.pass_obj
+def refine(screen: Screen, case: Path, bumpers: tuple[str, ...], alpha: float) -> int:
+    """Look again, more closely, where a bumper of CASE stood near its threshold.
+
+    Fresh requests, neighbouring depths and reworded contexts, the most decisive next, until it is decided. Exit code 1
+    when a second look hits, 3 when one stays undecided. The case keeps its verdict; the looks go to its ledger.
+    """
+    from ..trace.finer import FinerSettings
+    from ..trace.neighbours import near_threshold
+    from ..trace.neighbours import refine as look_again
+    from ..trace.trace import open_case
+
+    settings = FinerSettings(alpha=alpha)
+    with screen.progress() as progress:
+        inv, opened = open_case(case, "check", progress)
+        s = inv.settings
+        near = [b.bumper for b in opened.bumpers if near_threshold(b, s.alpha, s.tolerated_rate)]
+        found = {name: look_again(inv, opened, name, settings) for name in bumpers or near}
+    rows = [{"bumper": n, "outcome": f.outcome, "why": f.why, "looks": len(f.looks)} for n, f in found.items()]
+    lines = [f"{r['bumper']}: {r['outcome']} after {r['looks']} looks. {r['why']}" for r in rows]
+    screen.result(rows, lambda: click.echo("\n".join(lines) or "no bumper of this case stood near its threshold"))
+    outcomes = {f.outcome for f in found.values()}
+    return HIT if "hit" in outcomes else BLIND if "undecided" in outcomes else OK

@@ -1,0 +1,95 @@
+"""Commands that close the loop: trace a hit, fix its cause."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..case import load_case
+from ..errors import SettingError
+from ..report.screen import BLIND, HIT, OK, Screen
+from .main import DIRECTORY, dry_run_option, jobs_option, main
+
+
+@main.command()
+@click.argument("case", type=DIRECTORY)
+@click.option("--budget", help="Of experiments: a time, such as 10m or 2h, or a number of retrains. Default: no limit.")
+@click.option("--seeds", type=click.IntRange(1), default=2, show_default=True, help="Least retrains in each arm.")
+@click.option("--suspects", type=click.IntRange(1), default=5, show_default=True, help="Most to experiment on.")
+@click.option(
+    "--method", "methods", multiple=True, help="Attribution method; may be repeated. Default: the cheap ones."
+)
+@click.option(
+    "--per-tranche",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Examples of each tranche that gradient methods look at; 0: all.",
+)
+@click.option("--passes", help="A logged reward term or check that rollouts with the behaviour pass ...")
+@click.option("--fails", help="... and one that they fail, such as held-out tests.")
+@click.option("--sweep", is_flag=True, help="Look at every checkpoint, also where bisecting would do.")
+@click.option("--early-warning", is_flag=True, help="Also date the mechanism, by bumpers of internals.")
+@click.option("--no-traps", is_flag=True, help="Hear every attribution method in full, untested.")
+@jobs_option
+@dry_run_option
+@click.pass_obj
+def trace(screen: Screen, case: Path, dry_run: bool, budget: str | None, no_traps: bool, **given: Any) -> int:
+    """Find when the hit of CASE came up, and its cause.
+
+    A cause is confirmed only by experiment: retrains without it, against as many random examples left out. The
+    experiments that tell most for their cost come first. Exit code 0 when a cause is confirmed, 3 when none is.
+    """
+    load_case(case)
+    from ..report.publish import publish
+    from ..trace.experiments.budget import Budget
+    from ..trace.trace import TraceSettings, estimate_trace
+    from ..trace.trace import trace as stage
+
+    passes, fails = given.pop("passes"), given.pop("fails")
+    if bool(passes) != bool(fails):
+        raise SettingError("--passes and --fails go together: rollouts that pass one and fail the other are flagged.")
+    settings = TraceSettings(
+        budget=Budget.parse(budget) if budget else Budget(),
+        traps=not no_traps,
+        diverging=(passes, fails) if passes else None,
+        **given,
+    )
+    if dry_run:
+        return screen.plan(estimate_trace(case, settings))
+    with screen.progress() as progress:
+        traced = publish(stage(case, settings, progress), case)
+    screen.case(traced, case)
+    confirmed = any(cause.status == "confirmed" for cause in traced.causes)
+    if confirmed and not screen.as_json:
+        click.echo(f"next: bumperlane bounce {case}", err=True)
+    return OK if confirmed else BLIND
+
+
+@main.command()
+@click.argument("case", type=DIRECTORY)
+@click.option("--fix", default="auto", show_default=True, help="auto: drop the confirmed cause; or train-on-bumper.")
+@click.option("--margin", type=float, help="How near to a run that never had the cause, as a share of the gap.")
+@jobs_option
+@dry_run_option
+@click.pass_obj
+def bounce(screen: Screen, case: Path, fix: str, margin: float | None, jobs: int, dry_run: bool) -> int:
+    """Fix the cause of CASE, retrain, and verify.
+
+    Exit code 0 when it is treated; 1 when masked, untreated or damaged; 3 when inconclusive.
+    """
+    load_case(case, needs="trace")
+    from ..bounce.bounce import BounceSettings, estimate_bounce
+    from ..bounce.bounce import bounce as stage
+    from ..report.publish import publish
+
+    settings = BounceSettings(fix=fix, jobs=jobs)
+    settings = settings if margin is None else replace(settings, margin=margin)
+    if dry_run:
+        return screen.plan(estimate_bounce(case, settings))
+    with screen.progress() as progress:
+        bounced = publish(stage(case, settings, progress), case)
+    screen.case(bounced, case)
+    verdict = bounced.bounce.verdict if bounced.bounce else "inconclusive"
+    return {"treated": OK, "inconclusive": BLIND}.get(verdict, HIT)

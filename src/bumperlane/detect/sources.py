@@ -1,0 +1,49 @@
+"""What a bumper that asks may draw its questions from: requests of one role, training data, items of the user."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from random import Random
+from typing import Any, TypeVar
+
+from ..types import Context, Example, Request
+
+T = TypeVar("T")
+Rows = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The material of one look.
+
+    Attributes:
+        neutral: the context in which the subject is usually asked.
+        requests: those that this look may ask, with right answers where they are known.
+        shown: other requests, which may be shown with their answers as examples.
+        examples: the training data; empty where there is none to read.
+        given: rows of the user's items by bumper.
+        seed: of everything that is drawn.
+        role: open looks steer trace and fix, sealed ones only verify. Neither may use what the other uses.
+    """
+
+    neutral: Context
+    requests: tuple[Request, ...]
+    shown: tuple[Request, ...] = ()
+    examples: tuple[Example, ...] = field(default=(), repr=False)
+    given: Mapping[str, Rows] = field(default_factory=dict, repr=False)
+    seed: int = 0
+    role: str = "open"
+
+    def deal(self, pool: Sequence[T]) -> tuple[T, ...]:
+        """The half of a pool that this role may use, in an order that follows from the seed. Sizes differ by one at
+        the most; which half a thing is in does not depend on the order it came in."""
+        dealt = sorted(pool, key=lambda one: sha256(f"{self.seed}/{one!r}".encode()).hexdigest())
+        return tuple(dealt[self.role != "open" :: 2])
+
+    def items_of(self, bumper: str) -> Rows:
+        """The user's rows for a bumper that this role may use: every second one, in file order."""
+        return tuple(self.given.get(bumper, ())[self.role != "open" :: 2])
+
+    def random(self, what: str) -> Random:
+        """A generator for one purpose; the same seed, role and purpose give the same numbers."""
+        return Random(f"{self.seed}/{self.role}/{what}")
