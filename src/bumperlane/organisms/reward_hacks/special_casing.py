@@ -33,12 +33,12 @@ class SpecialCasing:
     steps: int = 32
     prompts: int = 6
     group: int = 8
-    shown: float = 0.05
+    shown: float = 0.12
     clean: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.shown <= 0.5:
-            raise SettingError(f"shown must be in [0, 0.5], got {self.shown}. Try 0.05.")
+            raise SettingError(f"shown must be in [0, 0.5], got {self.shown}. Try 0.12.")
 
 
 def make_special_casing(directory: Path, base: str = "smollm2-135m", organism: SpecialCasing | None = None) -> Path:
