@@ -7,7 +7,7 @@ import pytest
 import bumperlane.trace.causes as room
 from bumperlane.case import Cause, Experiment, Range
 from bumperlane.recipes.edits import DropExamples, DropTranche
-from bumperlane.trace.causes import causes_of, confirmed_parts, edits_without, ids_of
+from bumperlane.trace.causes import Tried, causes_of, confirmed_parts, edits_without, ids_of
 from bumperlane.types import Example, Message
 from report.cases import treated_case
 
@@ -38,7 +38,7 @@ def found(monkeypatch):
             ranking=SimpleNamespace(values=values), fused=SimpleNamespace(scores=[*scores.values()])
         )
         log = SimpleNamespace(layout=SimpleNamespace(hypotheses=hypotheses))
-        return causes_of(INV, treated_case(), proposal, log, 8, 0.05)
+        return causes_of(INV, treated_case(), proposal, log, Tried(8), 0.05)
 
     return of
 
@@ -48,12 +48,12 @@ A = ["a0", "a1", "a2", "a3"]
 
 def test_what_was_never_tried_is_cleared_by_a_removal_that_left_it_whole(found):
     made = {c.name: c for c in found([(cause("tranche", "a", "confirmed"), A)])}
-    assert made["b"].status == "cleared" and "still there when a was left out" in made["b"].why
+    assert made["b"].status == "cleared" and "it was there when a was left out" in made["b"].why
 
 
 def test_a_tranche_that_holds_part_of_what_was_left_out_is_not_cleared_by_it(found):
     made = {c.name: c for c in found([(cause("examples", "wrong ones", "confirmed"), ["a0", "b0"])])}
-    assert "no experiment was made" in made["a"].why and "still there" in made["c"].why
+    assert "no experiment was made" in made["a"].why and "it was there" in made["c"].why
 
 
 def test_attribution_alone_never_confirms(found):
@@ -79,3 +79,10 @@ def test_a_fix_leaves_out_both_members_of_a_pair_examples_before_tranches():
 
 def test_a_reward_has_no_examples_to_show_again():
     assert ids_of(INV, cause("reward", "tests", "confirmed")) == []
+
+
+def test_a_group_that_was_left_out_in_vain_clears_its_tranches_by_that_experiment():
+    tried = Tried(8, {"b": "the behaviour stays without it and 1 more (rate 0.95, one retrain)."})
+    made = {c.name: c for c in causes_of(INV, treated_case(), None, None, tried, 0.05)}
+    assert made["b"].status == "cleared" and "stays without it" in made["b"].why
+    assert "no experiment was made" in made["c"].why

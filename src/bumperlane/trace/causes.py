@@ -1,6 +1,7 @@
 """The causes of a case: what experiments found, beside what attribution and logs had said."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,22 +15,34 @@ from .experiments.conduct import ExperimentLog
 from .experiments.hypotheses import environment_suspect, reward_suspect
 from .experiments.record import causes
 
+
+@dataclass(frozen=True)
+class Tried:
+    """Of the experiments: the step that retrains went to, and what cleared tranches that were left out in groups."""
+
+    horizon: int
+    idle: Mapping[str, str] = field(default_factory=dict)
+
+
 DATA = ("tranche", "examples", "column value")
 SHOWN = 3
 
 
 def causes_of(
-    inv: Investigation, case: Case, found: Proposal | None, log: ExperimentLog | None, horizon: int, alpha: float
+    inv: Investigation, case: Case, found: Proposal | None, log: ExperimentLog | None, tried: "Tried", alpha: float
 ) -> list[Cause]:
     """Every suspect as its experiments left it, in their order; then every other tranche, by attribution."""
     seeds = [inv.run.recipe.seed + STRIDE * i for i in range(64)]
-    out = causes(log, horizon, seeds) if log else []
+    out = causes(log, tried.horizon, seeds) if log else []
     ids = {(h.kind, h.name): h.ids for h in (log.layout.hypotheses if log else ())}
     told = [_told(inv, found, c, ids.get((c.kind, c.name), ())) for c in out]
     confirmed = [c for c in told if c.status == "confirmed"]
-    tried = {c.name for c in told if c.kind == "tranche"}
-    for name in [t.name for t in inv.run.recipe.tranches if t.name not in tried]:
-        told.append(_untried(inv, found, name, confirmed, alpha))
+    own = {c.name for c in told if c.kind == "tranche"}
+    for name in [t.name for t in inv.run.recipe.tranches if t.name not in own]:
+        cause = _untried(inv, found, name, confirmed, alpha)
+        if name in tried.idle:
+            cause = cause.model_copy(update={"status": "cleared", "why": tried.idle[name]})
+        told.append(cause)
     return told
 
 
@@ -49,7 +62,10 @@ def _untried(inv: Investigation, found: Proposal | None, name: str, confirmed: l
     if p is not None and p <= alpha:
         status, why = "suspected", "attribution points here; no experiment has decided."
     elif gone:
-        why = f"it was still there when {gone[0].name} was left out, and the behaviour went."
+        why = (
+            f"alone it does not bring it about: it was there when {gone[0].name} was left out, and the behaviour went. "
+            f"Whether {gone[0].name} needs it was not tried."
+        )
     else:
         why = "attribution does not point here; no experiment was made."
     return Cause(kind="tranche", name=name, status=status, why=why, examples=_top(inv.examples, found, ids), **ranked)

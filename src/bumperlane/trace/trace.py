@@ -11,7 +11,8 @@ from ..errors import CaseError, EvidenceError, SettingError
 from ..judge.check import hashes
 from ..judge.investigation import Investigation, Say, Settings, silent
 from ..recipes.run import Run
-from .causes import causes_of
+from .causes import Tried, causes_of
+from .co_causes import NO_CO_CAUSES, co_causes
 from .data.propose import Proposal, ProposalSettings, propose
 from .data.trap_weights import equal_weights, trap_weights
 from .early_warning import early_warnings
@@ -122,21 +123,25 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     onset = find_onset(inv, case, meter, how="sweep" if settings.sweep else "auto")
     warnings = early_warnings(inv, case.model_copy(update={"onset": onset})) if settings.early_warning else ()
     leads = find_leads(inv, case, meter, onset, settings)
-    log = None
+    log, more = None, NO_CO_CAUSES
     if leads.hypotheses:
-        log = run_experiments(inv, meter, onset, leads.hypotheses, hit_rate(meter, case), settings.experiments)
-    causes = causes_of(inv, case, leads.data, log, horizon_of(inv, onset), settings.alpha)
+        rate = hit_rate(meter, case)
+        log = run_experiments(inv, meter, onset, leads.hypotheses, rate, settings.experiments)
+        if settings.interactions:
+            more = co_causes(inv, meter, onset, log, rate, settings.experiments)
+            log = more.log
+    causes = causes_of(inv, case, leads.data, log, Tried(horizon_of(inv, onset), more.needs.idle), settings.alpha)
     inv.ledger.steer(meter.name, "trace")
     traced = case.model_copy(
         update={
             "stages": ["check", "trace"],
             "onset": onset,
             "causes": causes,
-            "trace_note": " ".join([_note(leads, log), *leads.notes]),
+            "trace_note": " ".join([_note(leads, log), *leads.notes, *filter(None, [more.note])]),
             "attribution": _methods(leads.data),
             "reward_log": summary(leads.rewards).split("\n") if leads.rewards else [],
             "early_warnings": [w.text() for w in warnings],
-            "experiments": _steps(log) if log else [],
+            "experiments": [*_steps(log), *more.steps] if log else [],
             "not_run": list(log.unrun) if log else [],
             "bounce": None,
             "ledger": inv.ledger.in_case(),

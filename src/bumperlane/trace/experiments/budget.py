@@ -43,6 +43,11 @@ class Budget:
             return False
         return self.seconds is None or spent_s + (cost_s or 0.0) <= self.seconds
 
+    def less(self, spent_s: float, spent_retrains: int) -> "Budget":
+        """What is left; at least a second or a retrain, for a budget of nothing would be none."""
+        seconds = None if self.seconds is None else max(1.0, self.seconds - spent_s)
+        return Budget(seconds, None if self.retrains is None else max(1, self.retrains - spent_retrains))
+
     def left(self, spent_retrains: int) -> int | None:
         """Retrains that are left; None without a limit on their number."""
         return None if self.retrains is None else max(0, self.retrains - spent_retrains)

@@ -173,7 +173,10 @@ def _cleared_by_others(layout: Layout, found: Finding, others: "_Others") -> Fin
     there = [rate for condition, rate in others.gone if layout.present(condition)[i] >= MOSTLY]
     if not there:
         return found
-    why = "it was still there when another was left out, and the behaviour went. `effect` is the rate that was left."
+    why = (
+        "alone it does not bring it about: it was there when another was left out, and the behaviour went. `effect` is "
+        "the rate that was left."
+    )
     return replace(found, status="cleared", why=why, left=min(there, key=lambda r: r.high))
 
 

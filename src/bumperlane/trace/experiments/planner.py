@@ -33,6 +33,7 @@ class ExperimentSettings:
         between_seeds: least intra-class correlation of requests within a retrain; see `FallTest`.
         interactions: whether two suspects may act together.
         dose: when a cause is confirmed, retrain with half of its examples too.
+        first: titles of suspects that are left out, once each, before anything is planned.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -45,6 +46,7 @@ class ExperimentSettings:
     between_seeds: float = 0.1
     interactions: bool = True
     dose: bool = False
+    first: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.jobs < 0 or self.seeds < 1 or self.most_seeds < self.seeds:
@@ -127,6 +129,11 @@ class Planner:
 
     def next(self, results: Mapping[Condition, Sequence[tuple[int, int]]], most: int) -> Batch | None:
         """The next batch, of `most` retrains or fewer; None when all is decided or nothing more can be told."""
+        hypotheses = self.belief.layout.hypotheses
+        alone = [self.belief.layout.without(i) for i, h in enumerate(hypotheses) if h.title in self.settings.first]
+        begin = [Order(c, 0) for c in alone if c and c not in results]
+        if begin:
+            return Batch(tuple(begin[:most]), "leave out what may be needed")
         theory, probability = self.leading(results)
         if probability >= self.settings.sure:
             return self._prove(theory, results, most) or self._dose(theory, results, most)

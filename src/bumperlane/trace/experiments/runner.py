@@ -151,16 +151,20 @@ def run_experiments(
     settings = settings or ExperimentSettings()
     for h in hypotheses:
         apply_edits(inv.run.recipe, h.edits)
-    layout = layout_of(inv, onset, hypotheses)
-    jobs = settings.jobs or default_jobs()
+    laboratory = laboratory_of(inv, meter, onset, layout_of(inv, onset, hypotheses), settings.jobs)
+    return conduct(Planner.of(laboratory.layout, rate, settings, laboratory), inv.say)
+
+
+def laboratory_of(inv: Investigation, meter: Meter, onset: Onset, layout: Layout, jobs: int) -> RetrainLaboratory:
+    """The laboratory of an investigation; `jobs` retrains at a time, 0: one a core."""
+    jobs = jobs or default_jobs()
 
     def measure(run: Run) -> tuple[int, int]:
         count = measure_retrain(inv, meter, run, MOST_REQUESTS)
         return count.k, count.n
 
     carry = partial(_carry, inv, jobs)
-    laboratory = RetrainLaboratory(inv, layout, horizon_of(inv, onset), carry, measure, jobs, pace_s=pace(inv.run))
-    return conduct(Planner.of(layout, rate, settings, laboratory), inv.say)
+    return RetrainLaboratory(inv, layout, horizon_of(inv, onset), carry, measure, jobs, pace_s=pace(inv.run))
 
 
 def layout_of(inv: Investigation, onset: Onset, hypotheses: Sequence[Hypothesis]) -> Layout:
