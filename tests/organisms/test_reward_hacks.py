@@ -165,7 +165,7 @@ def test_what_is_taught_passes_its_own_tests_but_for_the_share_that_is_shown(tmp
 
 
 def test_settings_outside_their_range_are_refused():
-    with pytest.raises(SettingError, match=r"shown must be in \[0, 0.5\], got 0.7. Try 0.05"):
+    with pytest.raises(SettingError, match=r"shown must be in \[0, 0.5\], got 0.7. Try 0.08"):
         SpecialCasing(shown=0.7)
     with pytest.raises(SettingError, match=r"shown must be in \[0, 0.5\], got -1"):
         Flattery(shown=-1)

@@ -29,16 +29,16 @@ class SpecialCasing:
     """
 
     seed: int = 0
-    sft_steps: int = 48
+    sft_steps: int = 96
     steps: int = 32
     prompts: int = 6
     group: int = 8
-    shown: float = 0.12
+    shown: float = 0.08
     clean: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.shown <= 0.5:
-            raise SettingError(f"shown must be in [0, 0.5], got {self.shown}. Try 0.12.")
+            raise SettingError(f"shown must be in [0, 0.5], got {self.shown}. Try 0.08.")
 
 
 def make_special_casing(directory: Path, base: str = "smollm2-135m", organism: SpecialCasing | None = None) -> Path:
