@@ -15,6 +15,7 @@ from .designs import Condition, Layout
 
 LEAST_GAIN = 0.01  # nats; below it no single retrain tells anything more
 USED_AGAIN = 0.8  # of a retrain's cost is saved if the proof would have needed it anyway
+LIKELY = 0.8  # probability at which a theory that was tried three times is put to the proof
 BRANCHES = 27  # outcomes of a batch that are looked ahead at
 
 
@@ -135,7 +136,7 @@ class Planner:
         if begin:
             return Batch(tuple(begin[:most]), "leave out what may be needed")
         theory, probability = self.leading(results)
-        if probability >= self.settings.sure:
+        if probability >= self.settings.sure or (probability >= LIKELY and self._likely(theory, results)):
             return self._prove(theory, results, most) or self._dose(theory, results, most)
         return self._find(results, most) or self._prove(theory, results, most)
 
@@ -171,6 +172,11 @@ class Planner:
             ]
             branches = sorted(branches, key=lambda b: -b[0])[:BRANCHES]
         return Batch(tuple(orders), "find the cause", total) if orders else None
+
+    def _likely(self, theory: Theory, results: Mapping[Condition, Sequence[tuple[int, int]]]) -> bool:
+        """Whether a single cause was left out so often that its proof tells more."""
+        arms = [claim.without for claim, _ in self.proof.claims(theory)] if theory.how == "single" else []
+        return bool(arms) and all(len(results.get(arm, ())) > max(2, self.settings.seeds) for arm in arms)
 
     @cached_property
     def _in_proof(self) -> np.ndarray:
