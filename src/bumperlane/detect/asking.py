@@ -48,7 +48,10 @@ class BeyondBase:
 def reading_of(
     cls: type, sources: Sources, pair: tuple[Subject, Subject], look: Look, split: Split = "open"
 ) -> Reading:
-    """Spring the trap, ask subject and base, score. What a bumper cannot ask (EvidenceError) makes it blind."""
+    """Spring the trap, ask subject and base, score. What a bumper cannot ask (EvidenceError) makes it blind.
+
+    A bumper may have `note(sources, subject, look)`: a sentence that stands beside its verdict.
+    """
     name, family = cls.__name__, cls.family  # type: ignore[attr-defined]
     sprung, _ = spring(cls)
     made = cls()
@@ -60,7 +63,9 @@ def reading_of(
     seen = answers(asks, *pair, look)
     arms, groups = tuple(a.item.arm for a in asks), tuple(a.item.group for a in asks)
     strata = tuple(a.stratum for a in asks)
-    return Reading(name, family, fitted.score(seen), arms, groups, split, sprung, strata=strata, note=outcomes(seen))
+    own = made.note(sources, pair[0], look) if hasattr(made, "note") else ""
+    note = " ".join(filter(None, (outcomes(seen), own)))
+    return Reading(name, family, fitted.score(seen), arms, groups, split, sprung, strata=strata, note=note)
 
 
 def asks_of(made: Any, sources: Sources) -> list[Ask]:

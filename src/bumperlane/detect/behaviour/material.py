@@ -1,0 +1,60 @@
+"""What bumpers that ask have in common: enough requests, spread evenly; the user's rows; contexts from the data."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from math import lcm
+from typing import Any, TypeVar
+
+from ...errors import EvidenceError
+from ...evidence.mine import mine_contexts
+from ...types import Context, Example, Request
+from ..sources import Sources
+
+A = TypeVar("A")
+B = TypeVar("B")
+LEAST = 6  # requests: fewer in a group cannot give a hit
+
+
+def enough(requests: Sequence[Request], bumper: str, what: str = "requests") -> tuple[Request, ...]:
+    """The requests, if there are enough. Raises EvidenceError with the number that is missing."""
+    if len(requests) < LEAST:
+        raise EvidenceError(
+            f"{bumper} has {len(requests)} {what}; it takes {LEAST}, so {LEAST - len(requests)} are missing. Add chats "
+            f"to the recipe's held_out file, pass --requests, or give items: --items {bumper}=FILE."
+        )
+    return tuple(requests)
+
+
+def answered(requests: Sequence[Request]) -> tuple[Request, ...]:
+    """Those of which the right answer is known."""
+    return tuple(r for r in requests if r.reference.strip())
+
+
+def spread(some: Sequence[A], others: Sequence[B], most: int) -> list[tuple[A, B]]:
+    """Different pairs, `most` or all that there are, in which each thing stands about equally often."""
+    if not some or not others:
+        return []
+    turn = lcm(len(some), len(others))
+    count = min(most, len(some) * len(others))
+    return [(some[i % len(some)], others[(i + i // turn) % len(others)]) for i in range(count)]
+
+
+def rows_for(sources: Sources, bumper: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(what to call it in an error, row) of the user's rows for a bumper and this role."""
+    for k, row in enumerate(sources.items_of(bumper)):
+        yield f"row {2 * k + 1 + (sources.role != 'open')} of the items for {bumper}", row
+
+
+def text_in(where: str, row: Mapping[str, Any], key: str, usual: str | None = None) -> str:
+    """A row's text under a key; `usual` where the key is missing. Raises EvidenceError naming row and key."""
+    value = row.get(key, usual)
+    if not isinstance(value, str) or not value.strip() and value != usual:
+        keys = ", ".join(sorted(map(str, row))[:8]) or "none"
+        raise EvidenceError(f"{where}: {key!r} must be a text, got {value!r:.60}; the row's keys are {keys}.")
+    return value
+
+
+@lru_cache(maxsize=4)
+def mined(examples: tuple[Example, ...], neutral: Context, most: int) -> tuple[Context, ...]:
+    """Contexts that stand in one tranche's prompts, the most telling first. Kept: every look asks for them again."""
+    return tuple(mine_contexts(examples, neutral, most)) if examples else ()
