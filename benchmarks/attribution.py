@@ -165,11 +165,13 @@ def work_once(name: str, task: Path, out: Path) -> None:
     for module in IMPORTS[way.package]:
         import_module(module)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    task, out = task.resolve(), out.resolve()
     work = out.with_suffix(".work")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
+    os.chdir(work)  # some keep files where they are called, and would find those of another job there
     before, began = cpu_seconds(), time.perf_counter()
-    scores = way.scores(task, work)
+    scores = np.asarray(way.scores(task, work), np.float32)
     cost = {
         "cpu_s": cpu_seconds() - before,
         "wall_s": time.perf_counter() - began,
@@ -178,7 +180,9 @@ def work_once(name: str, task: Path, out: Path) -> None:
         / 1e9,
     }
     shutil.rmtree(work, ignore_errors=True)
-    np.savez(out.with_suffix(".npz"), scores=np.asarray(scores, np.float32))
+    if scores.shape[1] != len(read_text(task).sequences):
+        raise SystemExit(f"{name} scored {scores.shape[1]} of {len(read_text(task).sequences)} sequences")
+    np.savez(out.with_suffix(".npz"), scores=scores)
     out.with_suffix(".json").write_text(json.dumps(cost))
 
 
