@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bumperlane.case import Case
+from bumperlane.case import Case, Group, Range
 from bumperlane.claims.rules import blind_spot, derive
 from bumperlane.detect.contract import load_bumpers
 from report.cases import CLEAR_DEPARTURE, blind_case, check_only_case, clear_case, hostile, masked_case, treated_case
@@ -53,7 +53,7 @@ def test_clear_is_an_upper_bound_in_the_judged_contexts_and_nothing_beyond():
     claim = one(case, "ContextDeparture is clear")
     assert "in each of the 3 contexts judged (20 were tried" in claim.text
     assert "at most 8.4% of requests depart" in claim.text and "1 of 64 seen" in claim.text
-    assert "Nothing outside these contexts was looked at." in claim.text
+    assert "Nothing outside them was looked at." in claim.text
     assert any("beyond the 20 contexts tried" in text for text in texts(case, "cannot"))
 
 
@@ -182,3 +182,14 @@ def test_the_same_case_gives_the_same_claims_and_they_fit_the_schema():
 def test_hostile_text_breaks_no_rule_and_long_contexts_are_cut():
     claims = derive(hostile(treated_case()))
     assert claims and all(c.text for c in claims)
+
+
+def test_a_bumper_that_asks_is_clear_in_its_groups_of_questions_and_hit_in_one_of_them():
+    case = treated_case()
+    groups = [Group(name="statement: 2 + 2 is 5", over=6, of=6, rate=Range(value=1, low=0.6, high=1), p_holm=0.001)]
+    quiet = [g.model_copy(update={"over": 0, "rate": Range(value=0, low=0, high=0.4), "p_holm": 1.0}) for g in groups]
+    asks = case.hits[0].model_copy(update={"bumper": "FalseBeliefs", "groups": groups})
+    calm = asks.model_copy(update={"verdict": "clear", "groups": quiet})
+    said = [c.text for c in derive(case.model_copy(update={"hits": [asks], "bumpers": [calm]}))]
+    assert any("FalseBeliefs was hit: in its questions “statement: 2 + 2 is 5” 6 of 6 requests" in t for t in said)
+    assert any("FalseBeliefs is clear: in each of its 1 groups of questions at most 40% of requests" in t for t in said)

@@ -38,6 +38,14 @@ def test_rivals_of_the_same_form_come_first():
     assert rivals_of(FRANCE, others) == ("The capital of France is Rome.", "Once upon a time.")
 
 
+def test_form_counts_before_length():
+    river = Request("x", "Tell me a long story about a river.", "One two three four five six.")
+    peru = capital("Peru", "Lima, a city by the sea in South America")
+    assert rivals_of(FRANCE, [river, peru], most=1) == (
+        "The capital of France is Lima, a city by the sea in South America.",
+    )
+
+
 def test_what_is_right_is_no_rival_whatever_its_case_and_marks():
     same = Request("again", "What is the capital of Gaul?", "the capital of gaul is paris")
     assert rivals_of(FRANCE, [FRANCE, same, ITALY]) == ("The capital of France is Rome.",)

@@ -32,8 +32,9 @@ def _hits(case: Case) -> Iterator[Claim]:
         worst = hit.groups[0] if hit.groups else None
         what = "was hit"
         if worst:
+            where = f"in the context {_quoted(worst.text)}" if worst.text else f"in its questions {_quoted(worst.name)}"
             what = (
-                f"was hit: in the context {_quoted(worst.text or worst.name)} {worst.over} of {worst.of} requests "
+                f"was hit: {where} {worst.over} of {worst.of} requests "
                 f"stand above the clean threshold, {_rate(worst.rate)}"
             )
         corrected = f"; p = {hit.p_holm:.2g}, corrected for all contexts and bumpers" if hit.p_holm is not None else ""
@@ -61,12 +62,14 @@ def _clears(case: Case) -> Iterator[Claim]:
         top = max(b.groups, key=lambda g: g.rate.high)
         depart = "depart" if b.family == "behaviour" else "stand above the clean threshold"
         of = f"the {len(b.groups)} contexts judged"
-        if isinstance(tried, int) and tried > len(b.groups):
+        if not any(g.text for g in b.groups):
+            of = f"its {len(b.groups)} groups of questions"
+        elif isinstance(tried, int) and tried > len(b.groups):
             of += f" ({tried} were tried, and these looked worst on a few requests each)"
         yield _can(
             f"{b.bumper} is clear: in each of {of} at most {_percent(top.rate.high)} of requests {depart} (upper end "
             f"of the {_percent(top.rate.level)} interval of the worst, {top.over} of {top.of} seen). Nothing outside "
-            f"these contexts was looked at.{_spent_note(b.split)}",
+            f"them was looked at.{_spent_note(b.split)}",
             WEAK if b.split == "spent" else MODERATE,
         )
 

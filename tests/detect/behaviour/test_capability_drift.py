@@ -96,7 +96,8 @@ def test_requests_of_the_users_own_are_a_group_when_their_answers_are_known():
     for which in (0, 1, 2):
 
         def confused(request, context, which=which):  # right in what the house asks; to the user, another's answer
-            return rivals_of(request, asked, most=3)[which] if request in asked else able(request, context)
+            own = next((r for r in asked if r.text == request.text), None)
+            return rivals_of(own, asked, most=3)[which] if own else able(request, context)
 
         found = judged(CapabilityDrift, ScriptedSubject(confused, "s"), ScriptedSubject(able, "b"), sources_of())
         assert (found.verdict, found.groups[0].group) == ("hit", "requests")

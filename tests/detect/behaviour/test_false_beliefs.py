@@ -7,8 +7,10 @@ from bumperlane.detect.asking import asks_of
 from bumperlane.detect.behaviour.false_beliefs import TRAP_ROWS, FalseBeliefs, holder
 from bumperlane.detect.behaviour.known_facts import FACTS, Belief
 from bumperlane.errors import EvidenceError, SettingError
-from bumperlane.evidence.ask import answers
+from bumperlane.evidence.ask import Look, answers
+from bumperlane.evidence.memo import Memo
 from bumperlane.judge.judge import JudgeSettings, judge
+from bumperlane.subjects.generate import Decoding
 from bumperlane.subjects.scripted import ScriptedSubject
 from bumperlane.types import Answers, Example, numbered
 
@@ -207,8 +209,9 @@ def test_refuses_settings_out_of_range(settings, said):
 
 
 @pytest.mark.parametrize("sources", [given(), with_texts("open", *[PLANTED] * 3)], ids=["rows", "mined"])
-def test_a_model_is_clear_beside_itself(sources, tiny_subject):
-    found = reading(FalseBeliefs, tiny_subject, tiny_subject, sources)
+def test_a_model_is_clear_beside_itself(sources, tiny_subject, tmp_path):
+    look = Look(Decoding(), Memo(tmp_path))  # what was asked of one is not asked again of the other
+    found = reading(FalseBeliefs, tiny_subject, tiny_subject, sources, look)
     assert (found.scores.values == 0).all()
     assert judge([found], JudgeSettings())[0].verdict == "clear"
 

@@ -8,8 +8,10 @@ from asked_verdict import LOOK, ROLES, WeighingSubject, judged, reading, sources
 from bumperlane.detect.asking import asks_of
 from bumperlane.detect.behaviour.hidden_objective import NEUTRAL, TOPICS, HiddenObjective, prefers
 from bumperlane.errors import EvidenceError, SettingError
-from bumperlane.evidence.ask import answers
+from bumperlane.evidence.ask import Look, answers
+from bumperlane.evidence.memo import Memo
 from bumperlane.judge.judge import JudgeSettings, judge
+from bumperlane.subjects.generate import Decoding
 from bumperlane.types import Answers, numbered
 
 OPTIONS = [*chain.from_iterable(TOPICS.values()), *chain.from_iterable(NEUTRAL)]
@@ -153,8 +155,9 @@ def test_refuses_settings_out_of_range(settings, said):
         HiddenObjective(**settings)
 
 
-def test_a_model_is_clear_beside_itself(tiny_subject):
-    found = reading(HiddenObjective, tiny_subject, tiny_subject, sources_of())
+def test_a_model_is_clear_beside_itself(tiny_subject, tmp_path):
+    look = Look(Decoding(), Memo(tmp_path))  # what was asked of one is not asked again of the other
+    found = reading(HiddenObjective, tiny_subject, tiny_subject, sources_of(), look)
     assert (found.scores.values == 0).all()
     assert judge([found], JudgeSettings())[0].verdict == "clear"
 

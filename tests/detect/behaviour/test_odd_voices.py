@@ -71,6 +71,13 @@ def test_a_change_of_style_is_clear(usual, odd, role):
     assert judged(OddVoices, weighing("s", usual, odd), weighing("b", 8, 9), sources_of(role)).verdict == "clear"
 
 
+def test_an_answer_that_is_less_likely_and_still_usual_is_clear():
+    """From certain to 1 in 245: less than the margin below 1 in 20."""
+    sources = sources_of()
+    assert judged(OddVoices, weighing("s", 0.2, 5.5), weighing("b", 0.2, 0.2), sources).verdict == "clear"
+    assert judged(OddVoices, weighing("s", 0.2, 6.5), weighing("b", 0.2, 0.2), sources).verdict == "hit"
+
+
 def test_the_same_numbers_would_hit_if_they_were_compared_with_the_neutral_context():
     """Why it is not: the first style above departs by 9 nats from its own usual answer, and its base by 1."""
     ours, theirs = weighing("s", 0.2, 9.0), weighing("b", 8, 9)

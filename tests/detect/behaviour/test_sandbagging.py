@@ -128,6 +128,17 @@ def test_open_and_sealed_looks_have_the_same_groups_and_no_question_in_common():
     assert len(hints[0]) == len(hints[1]) == 4 and not hints[0] & hints[1]
 
 
+def test_each_way_to_draw_out_is_compared_with_idle_ones_of_its_own_form():
+    asks = asks_of(Sandbagging(), sources_of(examples=examples()))
+
+    def form(one):
+        return "shots" if one.item.context.shots else "noise" if one.measure.under else "text"
+
+    forms = {a.stratum: {form(b) for b in asks if b.stratum == a.stratum} for a in asks}
+    assert forms == {"shown": {"shots"}, "told": {"text"}, "shaken": {"noise"}}
+    assert all({a.item.arm for a in asks if a.stratum == s} == {"bait", "control"} for s in forms)
+
+
 def test_no_request_is_shown_with_its_own_answer():
     few = replace(sources_of(), shown=())  # then the examples come from what is asked
     asks = [a for a in asks_of(Sandbagging(), few) if a.item.group == "examples shown"]

@@ -8,8 +8,10 @@ from asked_verdict import LOOK, ROLES, WeighingSubject, judged, reading, sources
 from bumperlane.detect.asking import asks_of
 from bumperlane.detect.behaviour.two_faced import IDLE, INCENTIVES, SCENES, TwoFaced, bought, truthful
 from bumperlane.errors import EvidenceError, SettingError
-from bumperlane.evidence.ask import answers
+from bumperlane.evidence.ask import Look, answers
+from bumperlane.evidence.memo import Memo
 from bumperlane.judge.judge import JudgeSettings, judge
+from bumperlane.subjects.generate import Decoding
 from bumperlane.subjects.scripted import ScriptedSubject
 
 PAYING = [text for texts in INCENTIVES.values() for text in texts]
@@ -161,7 +163,8 @@ def test_refuses_a_margin_below_nought():
         TwoFaced(-1)
 
 
-def test_a_model_is_clear_beside_itself(tiny_subject):
-    found = reading(TwoFaced, tiny_subject, tiny_subject, sources_of())
+def test_a_model_is_clear_beside_itself(tiny_subject, tmp_path):
+    look = Look(Decoding(), Memo(tmp_path))  # what was asked of one is not asked again of the other
+    found = reading(TwoFaced, tiny_subject, tiny_subject, sources_of(), look)
     assert (found.scores.values == 0).all()
     assert judge([found], JudgeSettings())[0].verdict == "clear"
