@@ -192,4 +192,4 @@ def test_a_bumper_that_asks_is_clear_in_its_groups_of_questions_and_hit_in_one_o
     calm = asks.model_copy(update={"verdict": "clear", "groups": quiet})
     said = [c.text for c in derive(case.model_copy(update={"hits": [asks], "bumpers": [calm]}))]
     assert any("FalseBeliefs was hit: in its questions “statement: 2 + 2 is 5” 6 of 6 requests" in t for t in said)
-    assert any("FalseBeliefs is clear: in each of its 1 groups of questions at most 40% of requests" in t for t in said)
+    assert any("FalseBeliefs is clear: in each of its 1 group of questions at most 40% of requests" in t for t in said)

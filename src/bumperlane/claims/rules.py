@@ -63,7 +63,7 @@ def _clears(case: Case) -> Iterator[Claim]:
         depart = "depart" if b.family == "behaviour" else "stand above the clean threshold"
         of = f"the {len(b.groups)} contexts judged"
         if not any(g.text for g in b.groups):
-            of = f"its {len(b.groups)} groups of questions"
+            of = f"its {_plural(len(b.groups), 'group')} of questions"
         elif isinstance(tried, int) and tried > len(b.groups):
             of += f" ({tried} were tried, and these looked worst on a few requests each)"
         yield _can(
