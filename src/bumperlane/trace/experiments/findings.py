@@ -65,8 +65,9 @@ def _single(proof: Proof, results: Results, i: int, probability: float) -> Findi
         return Finding((i,), h.kind, h.name, status, why, probability=probability)
     decided = proof.decided(claim, results)
     if decided and probability >= 0.5:
-        removal = f"as many random {'prompts' if h.kind == 'environment' else 'examples'}" if h.removed else "nothing"
-        status, why = "confirmed", f"without it the behaviour goes; without {removal} it stays."
+        drawn = f"without as many random {'prompts' if h.kind == 'environment' else 'examples'}"
+        other = drawn if h.removed else "with nothing left out"
+        status, why = "confirmed", f"without it the behaviour goes; {other} it stays."
     elif decided is False and probability <= 0.05:
         status, why = "cleared", "the behaviour stays without it."
     elif decided is False:
