@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bumperlane.report.html import render_html
 from bumperlane.report.terminal import print_case
 from report.cases import ALL, CAUSES, CHECKS, blind_case, check_only_case, clear_case, hostile, treated_case
 
@@ -81,3 +82,13 @@ def test_blind_is_never_printed_as_clear():
     text = printed(blind_case())
     assert text.startswith("BLIND")
     assert "clear" not in text
+
+
+def test_a_hit_of_a_bumper_that_asks_shows_questions_and_the_base_beside_the_subject():
+    case = check_only_case()
+    behaviour = case.behaviour.model_copy(update={"origin": "asked", "context": "statement: 2 + 2 is 5"})
+    hit = case.hits[0].model_copy(update={"groups": [g.model_copy(update={"text": ""}) for g in case.hits[0].groups]})
+    said = printed(case.model_copy(update={"behaviour": behaviour, "hits": [hit], "bumpers": [hit]}))
+    assert "Questions" in said and "  base" in said and "  without" not in said
+    page = render_html(case.model_copy(update={"behaviour": behaviour}))
+    assert "was hit most in these questions" in page and "The base" in page and "Same request without it" not in page

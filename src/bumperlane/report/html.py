@@ -59,7 +59,7 @@ def interval_levels(case: Case) -> str:
     """The confidence level of the intervals on the page, as in '95%'."""
     ranges = [x for b in case.bumpers for x in (b.effect, b.control)] + [c.effect for c in case.causes]
     found = sorted({r.level for r in ranges if r})
-    return " and ".join(f"{level:g}" for level in (100 * x for x in found)) + "%" if found else "95%"
+    return " and ".join(f"{level:.3g}" for level in (100 * x for x in found)) + "%" if found else "95%"
 
 
 def _environment() -> Environment:

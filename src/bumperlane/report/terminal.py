@@ -74,12 +74,13 @@ def _worst(case: Case, out) -> None:
         out(_labelled("Blind", f"{b.bumper}: {b.why}"))
     for group in [g for g in say.worst_groups(hit, GROUPS) if g.over] if hit else []:
         shown = f"{group.name}: {group.text}" if group.text else group.name
-        out(_labelled("Context", f"{say.rate(group.rate)}  {plain(shown, OUTPUT)}"))
+        out(_labelled("Context" if group.text else "Questions", f"{say.rate(group.rate)}  {plain(shown, OUTPUT)}"))
     for s in case.behaviour.samples[:SAMPLES] if case.behaviour else []:
         out(_labelled("Asked", plain(s.request, OUTPUT)))
         out(_labelled("  said", plain(s.response, OUTPUT)))
         if s.neutral_response:
-            out(_labelled("  without", plain(s.neutral_response, OUTPUT)))
+            beside = "  base" if case.behaviour and case.behaviour.origin == "asked" else "  without"
+            out(_labelled(beside, plain(s.neutral_response, OUTPUT)))
 
 
 def _causes(case: Case, out) -> None:
