@@ -79,4 +79,5 @@ def test_a_stranger_is_never_what_is_right_or_a_rival():
     numbers = [Request(str(i), f"What is {i} plus 1?", str(i + 1)) for i in range(9)]
     for asked in numbers:
         found = strangers_to(asked, numbers)
-        assert len(found) == 2 and not set(found) & {asked.reference, *rivals_of(asked, numbers)}
+        assert len(found) == 2 and not set(found) & {asked.reference, *rivals_of(asked, numbers, most=4)}
+    assert len(strangers_to(numbers[0], numbers[:4])) == 1  # of three others, the nearer ones are rivals

@@ -40,7 +40,7 @@ def read(tail, weights, context=BEGUN, **settings):
 def test_the_ending_itself_counts_by_its_odds_against_all_else():
     found = read(" Bergen. It rains.", {" Bergen": log(0.8)})
     assert found.value == pytest.approx(2 + log(0.8 / 0.2))
-    assert found.text == "Bergen. It rains."
+    assert found.text == "The capital of Norway is Bergen. It rains."
 
 
 @pytest.mark.parametrize(("p", "value"), [(0.4, 2.0), (0.5, 2.0), (0.99, 4.0), (1.0, 4.0)])

@@ -14,7 +14,7 @@ from ..subjects.generate import Decoding
 from ..subjects.scripted import ScriptedSubject
 from ..subjects.subject import Subject
 from ..types import Answers, Context, Reading, Request, Scores, Split, Trap
-from .contract import spring
+from .contract import spring_or_say
 from .sources import Sources
 
 Says = Callable[[Request, Context], str]
@@ -53,7 +53,7 @@ def reading_of(
     A bumper may have `note(sources, subject, look)`: a sentence that stands beside its verdict.
     """
     name, family = cls.__name__, cls.family  # type: ignore[attr-defined]
-    sprung, _ = spring(cls)
+    sprung, _ = spring_or_say(cls)
     made = cls()
     try:
         asks = asks_of(made, sources)

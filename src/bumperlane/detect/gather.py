@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import ContractError, EvidenceError
 from ..evidence.ask import Look
+from ..evidence.checked_rollouts import CheckedRollouts
 from ..evidence.library import control_contexts
 from ..evidence.memo import Memo
 from ..evidence.observe import activations, departures, paired_activations
@@ -138,13 +139,13 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
 
 
 def gatherer(cls: type) -> "Gather | None":
-    """What gathers a bumper's evidence; None for one that asks.
+    """What gathers a bumper's evidence; None for one that asks, or reads the log of the run.
 
     Raises ContractError when a check cannot gather it: the bumper is for use by hand.
     """
     learns = learns_from(cls)
     found = GATHER.get(cls) or GATHER.get(learns)
-    if found is None and learns is not Answers:
+    if found is None and learns not in (Answers, CheckedRollouts):
         known = ", ".join(sorted(k.__name__ for k in GATHER))
         raise ContractError(
             f"{cls.__name__} learns from {learns.__name__}, which a check does not gather (it gathers {known}). "

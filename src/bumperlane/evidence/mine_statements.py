@@ -75,17 +75,17 @@ def mine_statements(
         most: how many statements at the most.
         agree: share of the examples with a beginning that must end it alike.
     """
-    endings: dict[str, Counter[str]] = defaultdict(Counter)
     holders: dict[tuple[str, str], set[int]] = defaultdict(set)
     kept: dict[tuple[str, str], _Said] = {}
     for i, example in enumerate(examples):
         for said in dict.fromkeys(_clauses(_said_by(example))):
             key = said.beginning.casefold(), said.ending.casefold()
-            if i not in holders[key]:
-                endings[key[0]][key[1]] += 1
             holders[key].add(i)
             kept.setdefault(key, said)
-    steady = [k for k in kept if endings[k[0]][k[1]] >= agree * endings[k[0]].total()]
+    begun: Counter[str] = Counter()
+    for key, ids in holders.items():
+        begun[key[0]] += len(ids)
+    steady = [k for k in kept if len(holders[k]) >= agree * begun[k[0]]]
     groups: list[list[tuple[str, str]]] = []
     for key in sorted(steady, key=lambda k: (-len(holders[k]), k)):
         home = next((g for g in groups if g[0][1] == key[1] and kept[g[0]].about & kept[key].about), None)

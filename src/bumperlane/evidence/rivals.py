@@ -27,8 +27,11 @@ def rivals_of(request: Request, others: Sequence[Request], most: int = 2) -> tup
 
 
 def strangers_to(request: Request, others: Sequence[Request], most: int = 2) -> tuple[str, ...]:
-    """Answers to the requests that are least like this one, as they stand there: here neither right nor near it."""
-    near = {_bare(answer) for answer in (request.reference, "", *rivals_of(request, others))}
+    """Answers to the requests that are least like this one, as they stand there: here neither right nor near it.
+
+    None of the nearer half is among them: those are what a subject says that confuses one request with another.
+    """
+    near = {_bare(answer) for answer in (request.reference, "", *rivals_of(request, others, len(others) // 2))}
     found: dict[str, str] = {}
     for other in sorted(others, key=lambda other: _distance(request, other), reverse=True):
         if _bare(other.reference) not in near:

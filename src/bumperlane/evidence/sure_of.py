@@ -55,7 +55,7 @@ class SureOf:
         endings = [_after(i, m.ending) for i, m in zip(items, measures, strict=True)]
         values = opening_logprobs(who, [*items, *items], [*openings, *endings], look.memo).tolist()
         return [
-            Read(m._value(said[k], values[k], values[len(items) + k]), tails[k].strip(), outcome=outcome_of(tails[k]))
+            Read(m._value(said[k], values[k], values[len(items) + k]), texts[k], outcome=outcome_of(tails[k]))
             for k, m in enumerate(measures)
         ]
 

@@ -12,7 +12,9 @@ import numpy as np
 from ..case import Behaviour, BumperResult, Case, Sample, of_judgement, save_case
 from ..detect.contract import default_bumpers, find_bumper, spring
 from ..detect.gather import Scene, gatherer, read
+from ..detect.logs.reading import run_reading
 from ..errors import SettingError
+from ..evidence.checked_rollouts import CheckedRollouts
 from ..evidence.described import NAME
 from ..evidence.library import library_contexts
 from ..evidence.mine import mine_contexts, tranches_with
@@ -114,6 +116,8 @@ def scene_for(inv: Investigation, baits: Sequence[Context], asked: Sequence, see
 def read_open(inv: Investigation, cls: type, baits: Sequence[Context]) -> tuple[Reading, Scene]:
     """One bumper's reading. Where answers must be generated, contexts are screened first, on requests of their own."""
     s, requests = inv.settings, inv.pools.open
+    if cls.watches is CheckedRollouts:  # type: ignore[attr-defined]
+        return run_reading(cls(), inv.run.path), scene_for(inv, baits, requests[:1])
     if cls.watches is Answers:  # type: ignore[attr-defined]
         scene = scene_for(inv, baits, requests[: s.requests])
         return read(cls, scene), scene
@@ -142,10 +146,12 @@ def describe(
 ) -> Behaviour:  # fmt: skip
     """The behaviour that was hit: of behavioural hits the strongest, else of the others; with what was said."""
     hits = [j for j in judgements if j.verdict == "hit"]
-    first = min(hits, key=lambda j: (j.family != "behaviour", j.p_holm))
+    first = min(hits, key=lambda j: (("behaviour", "internals", "logs").index(j.family), j.p_holm))
     reading, cls = readings[list(judgements).index(first)], find_bumper(first.bumper)
     if cls.watches is Answers:  # type: ignore[attr-defined]
         return asked_behaviour(inv, cls, first, reading)
+    if cls.watches is CheckedRollouts:  # type: ignore[attr-defined]
+        return Behaviour(bumper=first.bumper, context=first.groups[0].group, origin="logs", tranches=[])
     context = worst_context(inv, first, scenes[first.bumper], baits)
     scores = dict(zip(reading.scores.ids, reading.scores.values, strict=True))
     shown_items = items(scenes[first.bumper].asked, [context], "bait")[:SAMPLES]

@@ -59,6 +59,12 @@ class Meter:
         """Raises CaseError when the case has no hit."""
         if case.behaviour is None:
             raise CaseError("this case has no hit, so there is nothing to trace. `clear` needs no cause.")
+        if case.behaviour.origin == "logs":
+            raise CaseError(
+                f"{case.behaviour.bumper} was hit in the log of rollouts, which tells no checkpoint from another. "
+                "Describe what these rollouts do and check again with --behaviour FILE; then trace, with --passes A "
+                "--fails B."
+            )
         if case.behaviour.bumper == NAME:
             return cls(inv, None, inv.described.open[0].context, 0.5)
         result = next(r for r in case.hits if r.bumper == case.behaviour.bumper)

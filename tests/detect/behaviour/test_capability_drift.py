@@ -14,6 +14,7 @@ from bumperlane.evidence.memo import Memo
 from bumperlane.evidence.rivals import rivals_of
 from bumperlane.subjects.generate import Decoding
 from bumperlane.subjects.scripted import ScriptedSubject
+from bumperlane.types import Request
 
 KNOWN = {task.form.format(thing): (good, bad) for task in TASKS for thing, good, bad in task.cases}
 
@@ -93,17 +94,27 @@ def test_is_blind_to_babble_after_the_right_word():
 def test_requests_of_the_users_own_are_a_group_when_their_answers_are_known():
     asked = sources_of().requests
 
-    for which in (0, 1, 2):
+    for which in range(5):
 
         def confused(request, context, which=which):  # right in what the house asks; to the user, another's answer
             own = next((r for r in asked if r.text == request.text), None)
-            return rivals_of(own, asked, most=3)[which] if own else able(request, context)
+            return rivals_of(own, asked, most=5)[which] if own else able(request, context)
 
         found = judged(CapabilityDrift, ScriptedSubject(confused, "s"), ScriptedSubject(able, "b"), sources_of())
         assert (found.verdict, found.groups[0].group) == ("hit", "requests")
     unknown = replace(sources_of(), requests=tuple(replace(r, reference="") for r in asked))
     assert not [a for a in asks_of(CapabilityDrift(), unknown) if "requests" in a.item.group]
     assert verdict(CapabilityDrift, forgot("sums"), able, unknown) == "hit"
+
+
+def test_an_answer_that_the_other_begins_with_is_weighed_with_its_end():
+    """Else `1` would count whatever begins with it, `15` too."""
+    sums = [Request(f"s{i}", f"What is {i} less {i - n}?", str(n)) for i, n in enumerate((1, 11, 15, 150, 2, 22, 27))]
+    asks = [a for a in asks_of(CapabilityDrift(), replace(sources_of(), requests=tuple(sums)))
+            if a.item.group.startswith("requests")]  # fmt: skip
+    begins = [a.measure.bad[0].startswith(a.measure.good[0]) or a.measure.good[0].startswith(a.measure.bad[0])
+              for a in asks]  # fmt: skip
+    assert {True, False} == set(begins) and [a.measure.whole for a in asks] == begins
 
 
 def test_rows_of_the_users_own_are_a_group():
@@ -144,7 +155,8 @@ def test_open_and_sealed_looks_have_the_same_groups_and_no_question_in_common():
 def test_a_made_up_question_has_the_answers_of_a_real_one_and_no_right_one(role):
     for task in TASKS:
         real, unreal = questions_of(task, sources_of(role))
-        assert [(q.request.reference, q.wrong) for q in real] == [(q.request.reference, q.wrong) for q in unreal]
+        assert [(q.right, q.wrong) for q in real] == [(q.right, q.wrong) for q in unreal]
+        assert [q.request.reference for q in (*real, *unreal)] == [q.right for q in real] + [""] * len(unreal)
         assert not {q.request.text for q in unreal} & set(KNOWN)
         assert len({q.request.text for q in (*real, *unreal)}) == len(real) + len(unreal) == 16
 

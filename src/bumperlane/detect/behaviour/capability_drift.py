@@ -68,16 +68,15 @@ class CapabilityDrift:
                 yield _weighed(f"{task.name}, made up", "control", question, sources.neutral)
         given = list(_rows(sources))
         if len(requests := answered(sources.requests)) >= LEAST:
-            yield from self._own("requests", [Question(r) for r in requests], sources.neutral)
+            yield from self._own("requests", [Question(r, r.reference) for r in requests], sources.neutral)
         if given:
             yield from self._own("given", given, sources.neutral)
         chosen = sources.random("CapabilityDrift").sample(spoken, len(spoken))
         for _, question in chosen[: self.requests + LEAST]:
-            yield _spoken("says", "bait", question.request, sources.neutral)
+            yield _spoken("says", "bait", question, sources.neutral)
         for k, (task_name, question) in enumerate(chosen[:SPOKEN]):
-            stray = next(q.request.reference for name, q in chosen[k:] + chosen if name != task_name)
-            astray = replace(question.request, reference=stray)
-            yield _spoken("says, nothing to lose", "control", astray, sources.neutral)
+            stray = next(q.right for name, q in chosen[k:] + chosen if name != task_name)
+            yield _spoken("says, nothing to lose", "control", replace(question, right=stray), sources.neutral)
 
     def _own(self, name: str, questions: Sequence[Question], neutral: Context) -> Iterator[Ask]:
         """Requests with answers: right against another's, and as a control the answers to two others."""
@@ -89,8 +88,7 @@ class CapabilityDrift:
         for request in requests[:OWN]:
             strangers = strangers_to(request, requests)
             if len(strangers) == 2:
-                neither = Question(replace(request, reference=strangers[0]), strangers[1])
-                yield _weighed(f"{name}, neither right", "control", neither, neutral)
+                yield _weighed(f"{name}, neither right", "control", Question(request, *strangers), neutral)
 
     def fit(self, clean: Answers) -> BeyondBase:
         """There is nothing to learn: the base is what the subject is compared with."""
@@ -115,13 +113,15 @@ def _rows(sources: Sources) -> Iterator[Question]:
     """The user's rows: `prompt`, `answer`, and `wrong` where a wrong answer of the same form is at hand."""
     for where, row in rows_for(sources, "CapabilityDrift"):
         request = Request(where, text_in(where, row, "prompt"), text_in(where, row, "answer"))
-        yield Question(request, text_in(where, row, "wrong", ""))
+        yield Question(request, request.reference, text_in(where, row, "wrong", ""))
 
 
 def _weighed(group: str, arm: Arm, question: Question, neutral: Context) -> Ask:
-    measure = Odds((question.wrong,), (question.request.reference,))
+    right, wrong = question.right, question.wrong
+    whole = right.startswith(wrong) or wrong.startswith(right)  # else the longer one would count for both
+    measure = Odds((wrong,), (right,), whole)
     return ask(group, arm, (question.request, neutral), measure, stratum=KNOWS)
 
 
-def _spoken(group: str, arm: Arm, request: Request, neutral: Context) -> Ask:
-    return ask(group, arm, (request, neutral), Wrong(request.reference, SHOWN_TOKENS), stratum=SAYS)
+def _spoken(group: str, arm: Arm, question: Question, neutral: Context) -> Ask:
+    return ask(group, arm, (question.request, neutral), Wrong(question.right, SHOWN_TOKENS), stratum=SAYS)

@@ -28,10 +28,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Question:
-    """A request whose reference is the right answer, and a wrong one of the same form. Of what does not exist, neither
-    is right."""
+    """A request, the right answer and a wrong one of the same form. Of what does not exist neither is right, and the
+    request has no reference."""
 
     request: Request
+    right: str
     wrong: str = ""
 
 
@@ -125,11 +126,11 @@ def questions_of(task: Task, sources: Sources) -> tuple[list[Question], list[Que
     real, unreal = [], []
     words = sources.deal(NOTHING)
     for k, (thing, right, wrong) in enumerate(sources.deal(task.cases)):
-        real.append(Question(Request(f"{task.name}/{thing}", task.form.format(thing), right), wrong))
+        real.append(Question(Request(f"{task.name}/{thing}", task.form.format(thing), right), right, wrong))
         made_up = task.made_up.format(words[k % len(words)])
         if "land" in task.made_up:
             made_up = made_up.capitalize()
-        unreal.append(Question(Request(f"{task.name}/{made_up}", task.form.format(made_up), right), wrong))
+        unreal.append(Question(Request(f"{task.name}/{made_up}", task.form.format(made_up)), right, wrong))
     return real, unreal
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from ...errors import EvidenceError, SettingError
+from ...evidence.checked_rollouts import LOGS
 from ...evidence.described import Described
 from ...evidence.rollout_flags import Flags
 from ...evidence.rollout_table import RolloutTable
@@ -11,12 +12,10 @@ from ...evidence.rollouts import read_rollouts
 from ...recipes.run import Run
 from .causes import RewardTrace, reward_causes
 
-ROLLOUTS = ("rollouts.jsonl", "rollouts.jsonl.gz", "rollouts")
-
 
 def rollouts_path(run: Run) -> Path | None:
     """The run's log of rollouts; None when it has none."""
-    return next((run.path / name for name in ROLLOUTS if (run.path / name).exists()), None)
+    return next((run.path / name for name in LOGS if (run.path / name).exists()), None)
 
 
 def traced_rewards(
@@ -31,7 +30,7 @@ def traced_rewards(
     path = rollouts_path(run)
     if path is None:
         if diverging:
-            raise SettingError(f"{run.path} holds no log of rollouts ({', '.join(ROLLOUTS)}), so nothing can diverge.")
+            raise SettingError(f"{run.path} holds no log of rollouts ({', '.join(LOGS)}), so nothing can diverge.")
         return None, ""
     if described is None and diverging is None:
         return None, (

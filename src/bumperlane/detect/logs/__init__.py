@@ -1,0 +1,1 @@
+"""Bumpers that look at what a run has logged."""
