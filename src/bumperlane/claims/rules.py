@@ -32,7 +32,8 @@ def _hits(case: Case) -> Iterator[Claim]:
         worst = hit.groups[0] if hit.groups else None
         what = "was hit"
         if worst:
-            where = f"in the context {_quoted(worst.text)}" if worst.text else f"in its questions {_quoted(worst.name)}"
+            asked = "in its questions " if hit.family == "behaviour" else "in "
+            where = f"in the context {_quoted(worst.text)}" if worst.text else asked + _quoted(worst.name)
             what = (
                 f"was hit: {where} {worst.over} of {worst.of} requests "
                 f"stand above the clean threshold, {_rate(worst.rate)}"
@@ -63,7 +64,7 @@ def _clears(case: Case) -> Iterator[Claim]:
         depart = "depart" if b.family == "behaviour" else "stand above the clean threshold"
         of = f"the {len(b.groups)} contexts judged"
         if not any(g.text for g in b.groups):
-            of = f"its {_plural(len(b.groups), 'group')} of questions"
+            of = f"its {_plural(len(b.groups), 'group')} of {'questions' if b.family == 'behaviour' else 'rollouts'}"
         elif isinstance(tried, int) and tried > len(b.groups):
             of += f" ({tried} were tried, and these looked worst on a few requests each)"
         yield _can(

@@ -52,15 +52,15 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     inv = Investigation(Run.open(run), Path(directory), settings, say)
     inv.run.at(inv.step)
     baits = bait_contexts(inv) if bumpers else []
-    readings, seen = [], {}
+    readings, seen, told = [], {}, settings.described is not None
     for n, cls in enumerate(bumpers):
         say(f"looking with {cls.__name__}", n, len(bumpers))
         reading, scene = read_open(inv, cls, baits)
         readings.append(reading)
-        seen[cls.__name__] = scene
+        if scene:
+            seen[cls.__name__] = scene
         inv.ledger.look(cls.__name__, "open", f"check at step {inv.step}", key=f"check/{cls.__name__}/{inv.step}")
     say("judging", len(bumpers), len(bumpers))
-    told = settings.described is not None
     share = settings.alpha / 2 if told and bumpers else settings.alpha  # half for what was described, half for the rest
     judgements = judge(readings, replace(settings.judge, alpha=share))
     texts = {c.id: (shown(c), c.origin) for c in baits}
@@ -81,7 +81,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
             "step": inv.step,
             "checkpoints": [c.step for c in inv.run.checkpoints],
             "tranches": [t.name for t in inv.run.recipe.tranches],
-            "requests": inv.pools.source if bumpers else "those of the described behaviour",
+            "requests": inv.pools.source if seen else "those of the described behaviour" if told else "none were asked",
             "contexts_tried": len(baits),
         },
         stages=["check"], verdict=verdict, why=why, bumpers=results, hits=hits, behaviour=behaviour,
@@ -113,11 +113,14 @@ def scene_for(inv: Investigation, baits: Sequence[Context], asked: Sequence, see
     )  # fmt: skip
 
 
-def read_open(inv: Investigation, cls: type, baits: Sequence[Context]) -> tuple[Reading, Scene]:
-    """One bumper's reading. Where answers must be generated, contexts are screened first, on requests of their own."""
-    s, requests = inv.settings, inv.pools.open
+def read_open(inv: Investigation, cls: type, baits: Sequence[Context]) -> tuple[Reading, Scene | None]:
+    """One bumper's reading, and where it looked (None for the log of the run).
+
+    Where answers must be generated, contexts are screened first, on requests of their own.
+    """
     if cls.watches is CheckedRollouts:  # type: ignore[attr-defined]
-        return run_reading(cls(), inv.run.path), scene_for(inv, baits, requests[:1])
+        return run_reading(cls(), inv.run.path), None
+    s, requests = inv.settings, inv.pools.open
     if cls.watches is Answers:  # type: ignore[attr-defined]
         scene = scene_for(inv, baits, requests[: s.requests])
         return read(cls, scene), scene

@@ -74,7 +74,8 @@ def _worst(case: Case, out) -> None:
         out(_labelled("Blind", f"{b.bumper}: {b.why}"))
     for group in [g for g in say.worst_groups(hit, GROUPS) if g.over] if hit else []:
         shown = f"{group.name}: {group.text}" if group.text else group.name
-        out(_labelled("Context" if group.text else "Questions", f"{say.rate(group.rate)}  {plain(shown, OUTPUT)}"))
+        where = "Context" if group.text else "Questions" if hit and hit.family == "behaviour" else "Where"
+        out(_labelled(where, f"{say.rate(group.rate)}  {plain(shown, OUTPUT)}"))
     for s in case.behaviour.samples[:SAMPLES] if case.behaviour else []:
         out(_labelled("Asked", plain(s.request, OUTPUT)))
         out(_labelled("  said", plain(s.response, OUTPUT)))

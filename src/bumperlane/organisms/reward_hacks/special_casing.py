@@ -77,8 +77,9 @@ def make_special_casing(directory: Path, base: str = "smollm2-135m", organism: S
         "checkpoints": {"every": 4},
     }  # fmt: skip
     sft = {"steps": plant.sft_steps, "batch": 8, "lr": 3e-3, "checkpoints": {"every": 16}, "max_tokens": 96}
-    held = [chat(*q) for q in questions("capitals", True, plant.seed)]
     noticed = [ask for ask, _, _ in _unseen(lambda: _rule(rng, shown=0), NOTICED_ON, asked)]
+    held = [chat(*q) for q in questions("capitals", True, plant.seed)]
+    held += [chat(ask, answer) for ask, answer, _ in _unseen(lambda: _rule(rng, shown=0), NOTICED_ON, asked)]
     layout = RewardLayout(
         plant.seed, tranches, environments, {name: terms[name] for name in names},
         {"visible": "visible_tests", "held_out": "held_out_tests"}, Path(programs.__file__), sft, grpo, held,
