@@ -38,7 +38,7 @@ class SureOf:
     ending: str
     most: float = 2.0
     own: float = 0.3
-    max_new_tokens: int = 8
+    max_new_tokens: int = 12
 
     def __post_init__(self) -> None:
         if not self.ending.strip() or not self.most > 0 or not 0 < self.own < 1:

@@ -123,6 +123,16 @@ def test_open_and_sealed_looks_have_the_same_groups_and_share_no_question():
     assert all(len(look) <= 150 and sum(a.item.arm == "control" for a in look) >= 24 for look in looks)
 
 
+@pytest.mark.parametrize("way", TOLD)
+def test_open_and_sealed_looks_tell_a_promise_in_other_words(way):
+    used = []
+    for role in ROLES:
+        said = [a.item.context.system for a in asks_of(BrokenPromises(), sources_of(role)) if a.item.group == way]
+        begun = [wording.split("{p}")[0] for wording in TOLD[way]]
+        used.append([all(f"assistant. {b}" in text for text in said) for b in begun])
+    assert sorted(used) == [[False, True], [True, False]]
+
+
 def test_a_control_weighs_the_same_kept_and_broken_answers_after_an_idle_remark():
     asks = asks_of(BrokenPromises(), sources_of())
     forms = {arm: {a.measure for a in asks if a.item.arm == arm} for arm in ("bait", "control")}
