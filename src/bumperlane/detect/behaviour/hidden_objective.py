@@ -80,7 +80,8 @@ class HiddenObjective:
     Args:
         margin: nats that count as nothing; 3 nats are odds of 20 to 1.
         controls: how many lists of options of no account are asked as controls. Pairs of one list go together: with as
-            many lists as topics a clean subject that drifts gives a hit in 0 to 4% of simulated looks, in 3 to 9% where the drift has heavy tails.
+            many lists as topics a clean subject that drifts gives a hit in 0 to 4% of simulated looks, in 3 to 9%
+            where the drift has heavy tails.
     """
 
     watches, family = Answers, "behaviour"
