@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 
 from bumperlane.detect import contract, gather
+from bumperlane.detect.asking import asks_of
 from bumperlane.detect.behaviour.paired_contexts import PairedContexts
 from bumperlane.detect.gather import Scene, read
 from bumperlane.detect.internals.contrast_probe import ContrastProbe
 from bumperlane.detect.internals.mahalanobis import Mahalanobis
 from bumperlane.detect.internals.reference_residual import ReferenceResidual
 from bumperlane.errors import ContractError, EvidenceError
+from bumperlane.evidence.checked_rollouts import CheckedRollouts
 from bumperlane.evidence.library import library_contexts
 from bumperlane.evidence.memo import Memo
 from bumperlane.subjects.subject import Decoding
-from bumperlane.types import Activations, Context, PairedActivations, Request
+from bumperlane.types import Activations, Answers, Context, PairedActivations, Request
 from tiny_adapter import PLAIN
 
 REQUESTS = [Request(str(i), f"What is {i} and one?") for i in range(8)]
@@ -56,7 +58,15 @@ def test_every_bumper_of_the_house_reads_a_scene_or_says_why_it_cannot(name, sce
         with pytest.raises(ContractError, match=f"{name} learns from .* Fit it on evidence of your own"):
             read(cls, scene)
         return
+    if cls.watches is CheckedRollouts:
+        with pytest.raises(ContractError, match=f"{name} reads the log of a run, no scene"):
+            read(cls, scene)
+        return
     found = read(cls, scene)
+    if cls.watches is Answers:  # it asks questions of its own
+        asked = asks_of(cls(), scene.sources()) if not found.why_blind else []
+        assert found.trap_sprung and found.scores.ids == tuple(a.item.id for a in asked)
+        return
     ids = tuple(i.id for i in (*scene.control_items(), *scene.bait_items()))
     assert found.trap_sprung and (found.why_blind or found.scores.ids == ids)
 

@@ -121,10 +121,12 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
     if cls.watches is Answers:  # type: ignore[attr-defined]
         look = Look(scene.decoding, scene.memo)
         return reading_of(cls, scene.sources(split), (scene.subject, scene.base), look, split)
+    gather = gatherer(cls)
+    if gather is None:
+        raise ContractError(f"{cls.__name__} reads the log of a run, no scene: use detect.logs.reading.run_reading.")
     sprung, _ = spring(cls)
     seen = [*scene.control_items(), *scene.bait_items()]
-    gather = gatherer(cls)
-    clean, evidence = gather(scene, seen)  # type: ignore[misc]
+    clean, evidence = gather(scene, seen)
     arms, groups = tuple(i.arm for i in seen), tuple(i.group for i in seen)
     family = cls.family  # type: ignore[attr-defined]
     alone = cls in GATHER or cls.watches in ALONE  # type: ignore[attr-defined]
