@@ -148,6 +148,7 @@ def scored(name: str, seed: int, home: Path, case: Case) -> dict:
     fooled = any((c.kind, c.name) in planted.decoys for c in confirmed) or any(
         len(ids(c) & decoy) > len(ids(c)) / 2 for c in confirmed for decoy in planted.decoy_ids
     )
+    made = [at for at in (home / "case" / "runs").glob("*/") if not at.name.startswith("planted-")]  # that is the trap
     first = planted_first(planted, case.causes[0], ids(case.causes[0]))
     truth, onset = truth_of(home, planted), case.onset
     covered = onset is not None and truth is not None and onset.low <= truth[0] and truth[1] <= onset.high
@@ -161,8 +162,8 @@ def scored(name: str, seed: int, home: Path, case: Case) -> dict:
         "truth": truth,
         "covered": covered,
         "evaluations": f"{onset.evaluations} of {onset.full_sweep}" if onset else None,
-        "retrains": sum(len(s.rates) for s in case.experiments),
-        "retraining, CPU-s": round(sum(s.cpu_s or 0 for s in case.experiments)),
+        "retrains": len(made),
+        "retraining, CPU-s": round(sum(Run.open(at).record.get("cpu_s") or 0 for at in made)),
         "attribution": {m.name: m.weight for m in case.attribution},
         "note": case.trace_note,
         "causes": [[c.kind, c.name, c.status, c.why] for c in case.causes],

@@ -18,10 +18,12 @@ from .experiments.record import causes
 
 @dataclass(frozen=True)
 class Tried:
-    """Of the experiments: the step that retrains went to, and what cleared tranches that were left out in groups."""
+    """Of the experiments: the step that retrains went to, what cleared tranches that were left out in groups, and
+    tranches that one retrain says are needed."""
 
     horizon: int
     idle: Mapping[str, str] = field(default_factory=dict)
+    needed: tuple[str, ...] = ()
 
 
 DATA = ("tranche", "examples", "column value")
@@ -42,6 +44,9 @@ def causes_of(
         cause = _untried(inv, found, name, confirmed, alpha)
         if name in tried.idle:
             cause = cause.model_copy(update={"status": "cleared", "why": tried.idle[name]})
+        if name in tried.needed:
+            why = "without it the behaviour went in one retrain; no proof was made."
+            cause = cause.model_copy(update={"status": "suspected", "why": why})
         told.append(cause)
     return told
 

@@ -24,17 +24,29 @@ class CoCauses:
         log: of all experiments; the one given, where nothing more is needed.
         needs: what was left out together, and what that showed.
         steps: the search, for the case.
+        runs: the search's retrains.
+        earlier: the experiments before the search, where `log` is of later ones.
     """
 
     log: ExperimentLog | None
     needs: Needs = Needs()
     steps: tuple[TraceStep, ...] = ()
+    runs: tuple[str, ...] = ()
+    earlier: ExperimentLog | None = None
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Tranches that one retrain says are needed, and that no proof was made of."""
+        return self.needs.needed if self.earlier is None else ()
 
     @property
     def note(self) -> str:
-        """What was not tried, or nothing."""
-        untried = self.needs.untried
-        return f"Whether it needs {', '.join(untried)} was not tried." if untried else ""
+        """What was not tried or not decided, or nothing."""
+        untried, undecided = (", ".join(names) for names in (self.needs.untried, self.undecided))
+        parts = [f"Whether it needs {untried} was not tried."] if untried else []
+        if undecided:
+            parts.append(f"It may need {undecided}: without it the behaviour went in one retrain; no proof was made.")
+        return " ".join(parts)
 
 
 NO_CO_CAUSES = CoCauses(None)
@@ -55,6 +67,7 @@ def co_causes(
     sizes = candidates(tranches, confirmed, suspects)
     spent_s, spent = log.wall_s, log.retrains
     steps: list[TraceStep] = []
+    runs: list[str] = []
 
     def retrain(out: tuple[str, ...]) -> Outcome | None:
         nonlocal spent_s, spent
@@ -66,17 +79,23 @@ def co_causes(
         (outcome,) = laboratory.carry_out([Order(condition, 0)])
         spent_s, spent = spent_s + (outcome.wall_s or 0.0), spent + 1
         steps.append(_step(out, outcome))
+        runs.append(outcome.run)
         return outcome
 
     needs = find_needs(sizes, len(inv.examples), retrain, (1 - settings.share) * rate)
+    found = CoCauses(log, needs, tuple(steps), tuple(runs))
     if not needs.needed:
-        return CoCauses(log, needs, tuple(steps))
+        return found
     weight = max(h.weight for h in suspects)  # an experiment speaks for them
     more = [tranche_suspect(n, tranches[n], weight, "without it the behaviour went.") for n in needs.needed]
-    left = settings.budget.less(sum(s.wall_s for s in steps), len(steps))
+    left = settings.budget.less(spent_s, spent)
+    if left is None:
+        return found
     again = replace(settings, budget=left, first=tuple(h.title for h in more))
-    log = run_experiments(inv, meter, onset, [*suspects, *more], rate, again)
-    return CoCauses(log, needs, tuple(steps))
+    later = run_experiments(inv, meter, onset, [*suspects, *more], rate, again)
+    if not {f.name for f in log.confirmed} <= {f.name for f in later.confirmed}:
+        return found  # what was proved stays proved: a smaller budget and more suspects cannot take it back
+    return replace(found, log=later, earlier=log)
 
 
 def _group(names: Sequence[str], tranches: Mapping[str, Sequence[str]]) -> Hypothesis:

@@ -1,7 +1,7 @@
 """Trace a hit to its proximate cause: when it began, which data or reward it comes from, and what experiments say."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..judge.check import hashes
 from ..judge.investigation import Investigation, Say, Settings, silent
 from ..recipes.run import Run
 from .causes import Tried, causes_of
-from .co_causes import NO_CO_CAUSES, co_causes
+from .co_causes import NO_CO_CAUSES, CoCauses, co_causes
 from .data.propose import Proposal, ProposalSettings, propose
 from .data.trap_weights import equal_weights, trap_weights
 from .early_warning import early_warnings
@@ -130,7 +130,8 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
         if settings.interactions:
             more = co_causes(inv, meter, onset, log, rate, settings.experiments)
             log = more.log
-    causes = causes_of(inv, case, leads.data, log, Tried(horizon_of(inv, onset), more.needs.idle), settings.alpha)
+    tried = Tried(horizon_of(inv, onset), more.needs.idle, more.undecided)
+    causes = causes_of(inv, case, leads.data, log, tried, settings.alpha)
     inv.ledger.steer(meter.name, "trace")
     traced = case.model_copy(
         update={
@@ -141,7 +142,7 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
             "attribution": _methods(leads.data),
             "reward_log": summary(leads.rewards).split("\n") if leads.rewards else [],
             "early_warnings": [w.text() for w in warnings],
-            "experiments": [*_steps(log), *more.steps] if log else [],
+            "experiments": _all_steps(log, more) if log else [],
             "not_run": list(log.unrun) if log else [],
             "bounce": None,
             "ledger": inv.ledger.in_case(),
@@ -201,18 +202,34 @@ def _methods(found: Proposal | None) -> list[AttributionMethod]:
     return [AttributionMethod(name=v.name, weight=round(v.weight, 4), why=v.why) for v in voices]
 
 
-def _steps(log: ExperimentLog) -> list[TraceStep]:
+def _all_steps(log: ExperimentLog, more: CoCauses) -> list[TraceStep]:
+    """In order: the experiments, the search for what else is needed, and those that followed from it."""
+    if more.earlier is None:
+        return [*_steps(log, set()), *more.steps]
+    seen: set[str] = set()
+    before = _steps(more.earlier, seen)
+    seen.update(more.runs)
+    return [*before, *more.steps, *_steps(log, seen)]
+
+
+def _steps(log: ExperimentLog, seen: set[str]) -> list[TraceStep]:
+    """`seen`: retrains that stand in the record already, which cost nothing again; those of this log are added."""
+    out = []
+    for step in log.steps:
+        fresh = replace(step, outcomes=tuple(o for o in step.outcomes if not o.run or o.run not in seen))
+        seen.update(o.run for o in step.outcomes)
+        out.append((step, fresh))
     return [
         TraceStep(
             what=[f"{log.layout.title(o.condition)}, seed {o.number + 1}" for o in step.batch.orders],
             purpose=step.batch.purpose,
             rates=[round(o.k / o.n, 4) for o in step.outcomes],
-            wall_s=round(step.wall_s, 1),
-            cpu_s=None if step.cpu_s is None else round(step.cpu_s, 1),
+            wall_s=round(fresh.wall_s, 1),
+            cpu_s=None if fresh.cpu_s is None else round(fresh.cpu_s, 1),
             likeliest=step.leading,
             probability=round(step.probability, 4),
         )
-        for step in log.steps
+        for step, fresh in out
     ]
 
 

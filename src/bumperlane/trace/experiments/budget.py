@@ -43,10 +43,12 @@ class Budget:
             return False
         return self.seconds is None or spent_s + (cost_s or 0.0) <= self.seconds
 
-    def less(self, spent_s: float, spent_retrains: int) -> "Budget":
-        """What is left; at least a second or a retrain, for a budget of nothing would be none."""
-        seconds = None if self.seconds is None else max(1.0, self.seconds - spent_s)
-        return Budget(seconds, None if self.retrains is None else max(1, self.retrains - spent_retrains))
+    def less(self, spent_s: float, spent_retrains: int) -> "Budget | None":
+        """What is left after so much was spent; None when nothing is."""
+        seconds = None if self.seconds is None else self.seconds - spent_s
+        retrains = None if self.retrains is None else self.retrains - spent_retrains
+        gone = (seconds is not None and seconds <= 0) or (retrains is not None and retrains < 1)
+        return None if gone else Budget(seconds, retrains)
 
     def left(self, spent_retrains: int) -> int | None:
         """Retrains that are left; None without a limit on their number."""
