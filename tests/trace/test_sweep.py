@@ -152,6 +152,12 @@ def test_the_floor_moves_the_onset_to_halfway_between_before_and_after():
     assert raised.low < 150 <= raised.high
 
 
+def test_an_end_rate_that_may_lie_below_the_floor_is_still_dated():
+    counts = [CurveCount(step, k, 12) for step, k in enumerate((1, 2, 1, 2, 3, 2))]
+    crossing = read_curve(counts, SweepSettings(floor=0.3)).last_crossing
+    assert 0 <= crossing.low < crossing.high <= 5
+
+
 def test_dating_sweeps_where_the_search_is_contradicted_and_tells_all_rises_and_falls():
     rates, hits = np.where((np.arange(64) >= 50) | (np.abs(np.arange(64) - 15) < 6), 0.97, 0.03), 0
     for seed in range(6):

@@ -206,6 +206,7 @@ def _crossings(counts: Sequence[CurveCount], model: Levels, settings: SweepSetti
     rates = model.draw(np.random.default_rng(settings.seed), DRAWS)
     there = rates >= (rates.max(axis=1, keepdims=True) + settings.floor) / 2
     below = rates < (rates[:, -1:] + settings.floor) / 2
+    below[:, -1] = False  # an end rate below the floor is not half of itself either, but the last is where it ended
     stayed = np.where(below.any(axis=1), len(counts) - below[:, ::-1].argmax(axis=1), 0)
     rising, onset = _rises(model, rates, settings).posterior(model.k, model.n)
     share = float(expit(model.evidence - rising))
