@@ -4,6 +4,7 @@ import torch
 
 from bumperlane.errors import EvidenceError
 from bumperlane.subjects.chat import answer_tokens, encode_prompt
+from bumperlane.subjects.forward import pad
 from bumperlane.subjects.logprobs import Continuation, continuation_logprobs, first_difference_odds
 from bumperlane.types import Request
 from tiny_adapter import PLAIN
@@ -97,3 +98,14 @@ def test_a_subject_that_overflows_is_an_error_and_not_a_number(tiny_dir, weight)
 
 def test_the_mean_is_nats_a_token():
     assert Continuation(-6.0, 4).mean == -1.5
+
+
+def test_what_another_pair_begins_with_is_computed_once(subject, monkeypatch):
+    prompts = [[5, 6, 7], [5, 6, 7], [5, 6, 7], [5, 6], [9, 6, 7]]
+    tails = [[8], [9], [8, 4, 2], [7, 8, 3], [8]]
+    alone = [continuation_logprobs(subject.model, [p], [t], 0)[0].total for p, t in zip(prompts, tails, strict=True)]
+    seen = []
+    monkeypatch.setattr("bumperlane.subjects.logprobs.pad", lambda rows, *rest: seen.extend(rows) or pad(rows, *rest))
+    together = [c.total for c in continuation_logprobs(subject.model, prompts, tails, 0)]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert sorted(seen) == [(5, 6, 7, 8, 4), (9, 6, 7)]

@@ -9,7 +9,9 @@ import torch
 
 from ..errors import EvidenceError
 from .chat import Encoded
-from .forward import answer_logits, length_batches
+from .forward import answer_logits, head_of, length_batches, pad, trunk_of
+
+HEAD_ROWS = 1024  # positions that the head sees at once: more would hold their logits in memory together
 
 
 @dataclass(frozen=True)
@@ -30,22 +32,57 @@ def continuation_logprobs(
 ) -> list[Continuation]:
     """log p(tail | prompt) for each pair, in the order given.
 
+    What is the beginning of another pair is not computed again: two answers of one token cost one pass.
+
     Raises EvidenceError when a continuation is empty or a value is not finite.
     """
     empty = [i for i, tail in enumerate(tails) if not tail]
     if empty:
         raise EvidenceError(f"{len(empty)} of {len(tails)} continuations have no tokens, first at {empty[0]}.")
-    rows = [Encoded(str(i), (*p, *t), len(p)) for i, (p, t) in enumerate(zip(prompts, tails, strict=True))]
-    totals = [0.0] * len(rows)
+    read = [tuple(p) + tuple(t[:-1]) for p, t in zip(prompts, tails, strict=True)]  # the last token is only predicted
+    hosts, host_of = without_prefixes(read)
+    riders: list[list[int]] = [[] for _ in hosts]
+    for i, host in enumerate(host_of):
+        riders[host].append(i)
+    totals = [0.0] * len(read)
     with torch.no_grad():
-        for batch in length_batches([len(r.tokens) for r in rows], token_budget):
-            logits, targets, owner = answer_logits(model, [rows[i] for i in batch], pad_id)
-            picked = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(dim=1)
-            sums = torch.zeros(len(batch), device=picked.device).index_add_(0, owner, picked)
-            for i, value in zip(batch, sums.tolist(), strict=True):
-                totals[i] = value
+        for batch in length_batches([len(h) for h in hosts], token_budget):
+            ridden = [(row, i) for row, h in enumerate(batch) for i in riders[h]]
+            places = [(row, len(prompts[i]) - 1 + t, token) for row, i in ridden for t, token in enumerate(tails[i])]
+            values = iter(_picked(model, [hosts[h] for h in batch], places, pad_id))
+            for _, i in ridden:
+                totals[i] = sum(next(values) for _ in tails[i])
     _refuse_non_finite(totals, "log-probability")
     return [Continuation(total, len(tail)) for total, tail in zip(totals, tails, strict=True)]
+
+
+def without_prefixes(rows: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Rows of tokens without those that another begins with, and which of them holds each row.
+
+    What a causal model makes of a row, it makes of it as the beginning of a longer one, too.
+    """
+    order = sorted(range(len(rows)), key=lambda i: rows[i], reverse=True)  # a row stands right after what it begins
+    hosts: list[tuple[int, ...]] = []
+    host_of = [0] * len(rows)
+    for i in order:
+        if not hosts or hosts[-1][: len(rows[i])] != rows[i]:
+            hosts.append(rows[i])
+        host_of[i] = len(hosts) - 1
+    return hosts, host_of
+
+
+def _picked(
+    model: Any, rows: Sequence[Sequence[int]], places: Sequence[tuple[int, int, int]], pad_id: int
+) -> list[float]:
+    """log p of the token that follows, at each (row, position, token)."""
+    ids, mask = pad(rows, pad_id, "right", next(model.parameters()).device)
+    hidden = trunk_of(model)(input_ids=ids, attention_mask=mask, use_cache=False)[0]
+    at = torch.tensor(places, device=hidden.device)
+    found: list[float] = []
+    for some in at.split(HEAD_ROWS):
+        logits = head_of(model)(hidden[some[:, 0], some[:, 1]]).float()
+        found += (logits.gather(1, some[:, 2:])[:, 0] - logits.logsumexp(dim=1)).tolist()
+    return found
 
 
 def first_difference_odds(
