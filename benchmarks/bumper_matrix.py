@@ -45,6 +45,11 @@ def cell_column(home: Path, name: str, seed: int, clean: bool, bumpers: tuple[st
     run = train(at / "recipe.yaml", at / "run")
     if not (at / "case" / "case.json").is_file():
         print(at.name, flush=True)
+        shared = home.resolve() / "answers"  # kept under the hash of who was asked what: the base is asked once
+        shared.mkdir(exist_ok=True)
+        (at / "case").mkdir(exist_ok=True)
+        if not (at / "case" / "work").exists():
+            (at / "case" / "work").symlink_to(shared)
         case = check(run.path, at / "case", Settings(bumpers=bumpers), told)
         print(f"  {case.verdict} in {case.timings_s['check']} s: {[h.bumper for h in case.hits]}", flush=True)
 

@@ -51,7 +51,7 @@ class WeightNoise:
         Raises ModelError for quantised weights.
         """
         if isinstance(who, ScriptedSubject):
-            yield self._scripted(who)  # type: ignore[misc]
+            yield scripted_under(who, self)  # type: ignore[misc]
             return
         was: list[tuple[Any, Any]] = []
         try:
@@ -72,12 +72,14 @@ class WeightNoise:
         draw = torch.randn(weight.shape, generator=generator, device=weight.device, dtype=torch.float32)
         return draw.mul_(self.scale * rms).to(weight.dtype)
 
-    def _scripted(self, who: ScriptedSubject) -> ScriptedSubject:
-        return replace(
-            who,
-            says=lambda request, context: who.says(request, replace(context, origin=NOISED)),
-            name=f"{who.name}; {self}",
-        )
+
+def scripted_under(who: ScriptedSubject, noise: object) -> ScriptedSubject:
+    """A scripted subject that is told of the noise by the origin of each context, so that a script can follow."""
+    return replace(
+        who,
+        says=lambda request, context: who.says(request, replace(context, origin=NOISED)),
+        name=f"{who.name}; {noise}",
+    )
 
 
 def matrices_of(model: Any) -> list[tuple[str, Any]]:
