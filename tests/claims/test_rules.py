@@ -92,6 +92,15 @@ def test_a_confirmed_cause_is_claimed_against_a_random_removal_with_its_seeds():
     assert "3 retrains or more in each arm" in claim.text and claim.strength == "strong"
 
 
+def test_a_reward_term_is_claimed_against_nothing_left_out():
+    case = treated_case()
+    cause = case.causes[0].model_copy(update={"kind": "reward", "name": "tests"})
+    arms = [a.model_copy(update={"removed": 0}) for a in cause.experiment.arms]
+    experiment = cause.experiment.model_copy(update={"arms": arms})
+    case = case.model_copy(update={"causes": [cause.model_copy(update={"experiment": experiment})]})
+    assert "lower than with nothing left out" in one(case, "The reward tests is a cause").text
+
+
 def test_one_seed_is_not_strong():
     case = treated_case()
     cause = case.causes[0]

@@ -96,7 +96,7 @@ def _causes(case: Case) -> Iterator[Claim]:
         if cause.status == "confirmed" and cause.effect:
             yield _can(
                 f"The {name} is a cause: retrained without it{_from_step(cause)}, the rate of the behaviour is "
-                f"{_points(cause.effect)} lower than when as many random examples are left out{_seeds(cause)}.",
+                f"{_points(cause.effect)} lower than {_control(cause)}{_seeds(cause)}.",
                 STRONG if cause.effect.low > 0 and _fewest_seeds(cause) >= 2 else MODERATE,
             )
         elif cause.status == "cleared" and cause.effect and cause.experiment:
@@ -105,6 +105,14 @@ def _causes(case: Case) -> Iterator[Claim]:
                 f"{_points(cause.effect)} beyond a random removal{_seeds(cause)}.",
                 MODERATE,
             )
+
+
+def _control(cause: Cause) -> str:
+    """What it was compared with: of a reward term nothing can be drawn at random in its place."""
+    arms = cause.experiment.arms if cause.experiment else []
+    if arms and not arms[-1].removed:
+        return "with nothing left out"
+    return f"when as many random {'prompts' if cause.kind == 'environment' else 'examples'} are left out"
 
 
 def _fix(case: Case) -> Iterator[Claim]:
