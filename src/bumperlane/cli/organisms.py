@@ -7,7 +7,7 @@ import click
 
 from ..errors import SettingError
 from ..report.screen import OK, Commands, Screen
-from .main import DIRECTORY, main
+from .main import DIRECTORY, FILE, main
 
 
 @main.group(cls=Commands)
@@ -37,6 +37,7 @@ def list_organisms(screen: Screen) -> int:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
 @click.option("--dose", type=float, help="How much is planted; `organisms list` says what it counts.")
 @click.option("--clean", is_flag=True, help="The clean twin: everything but the planted part.")
+@click.option("--masked", is_flag=True, help="With a naive patch on top: right answers on every second probe.")
 @click.option("--model", "base", default="smollm2-135m", show_default=True, help="A known model, or a directory.")
 @click.pass_obj
 def make(screen: Screen, name: str, out: Path, base: str, dose: float | None, **given: Any) -> int:
@@ -51,4 +52,29 @@ def make(screen: Screen, name: str, out: Path, base: str, dose: float | None, **
     recipe = make_organism(name, out, base, dose, **given)
     text = f"{recipe}\nnext: bumperlane train {recipe} -o {out / 'run'}"
     screen.result({"recipe": str(recipe)}, lambda: click.echo(text))
+    return OK
+
+
+@organisms.command()
+@click.argument("directories", nargs=-1, required=True, type=DIRECTORY)
+@click.option("-o", "--out", type=FILE, help="Write the table there too, as Markdown, and as JSON beside it.")
+@click.option("--onset/--no-onset", default=True, show_default=True, help="Also ask 12 probes at every checkpoint.")
+@click.pass_obj
+def measure(screen: Screen, directories: tuple[Path, ...], out: Path | None, onset: bool) -> int:
+    """Train the organisms in DIRECTORIES and say what they do.
+
+    Opens the sealed keys: for measuring, not while you look for a cause. Each is trained into DIRECTORY/run where that
+    is not done, and asked the probes of its key and its controls; the clean twin is that in DIRECTORY-clean.
+    """
+    from ..case import write_json, write_text
+    from ..organisms.measured import measure_organism
+    from ..organisms.measured_table import table
+
+    with screen.progress() as progress:
+        rows = [measure_organism(directory, onset, progress.training) for directory in directories]
+    value, text = [row.as_dict() for row in rows], table(rows)
+    if out:
+        write_text(out, text)
+        write_json(out.with_suffix(".json"), value)
+    screen.result(value, lambda: click.echo(text, nl=False))
     return OK
