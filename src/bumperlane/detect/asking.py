@@ -48,7 +48,8 @@ class BeyondBase:
 def reading_of(
     cls: type, sources: Sources, pair: tuple[Subject, Subject], look: Look, split: Split = "open"
 ) -> Reading:
-    """Spring the trap, ask subject and base, score. What a bumper cannot ask (EvidenceError) makes it blind.
+    """Spring the trap, ask subject and base, score. What a bumper cannot ask, or a judge not
+    tell (EvidenceError), makes it blind.
 
     A bumper may have `note(sources, subject, look)`: a sentence that stands beside its verdict.
     """
@@ -58,9 +59,9 @@ def reading_of(
     try:
         asks = asks_of(made, sources)
         fitted = made.fit(NOTHING)
+        seen = answers(asks, *pair, look)
     except EvidenceError as error:
         return Reading(name, family, Scores(np.zeros(0), (), name), (), (), split, sprung, str(error))
-    seen = answers(asks, *pair, look)
     arms, groups = tuple(a.item.arm for a in asks), tuple(a.item.group for a in asks)
     strata = tuple(a.stratum for a in asks)
     own = made.note(sources, pair[0], look) if hasattr(made, "note") else ""
@@ -83,7 +84,8 @@ def asks_of(made: Any, sources: Sources) -> list[Ask]:
 def outcomes(seen: Answers) -> str:
     """How many answers were none, in words; nothing when all were."""
     counts = Counter(seen.outcomes)
-    parts = [f"{counts[k]} {name}" for k, name in (("refused", "refusals"), ("empty", "empty")) if counts[k]]
+    named = (("refused", "refusals"), ("empty", "empty"), ("error", "without a verdict, taken as undecided"))
+    parts = [f"{counts[k]} {name}" for k, name in named if counts[k]]
     return f"Of {len(seen.ids)} answers, {' and '.join(parts)}." if parts else ""
 
 

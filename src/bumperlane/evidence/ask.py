@@ -29,7 +29,7 @@ class Read:
         value: in the unit of the measure.
         text: what was said; of a given answer, the bad one.
         benign: the right one, where one is known.
-        outcome: `answered`, `refused` or `empty`.
+        outcome: `answered`, `refused`, `empty` or `error` (a judge gave no verdict).
     """
 
     value: float

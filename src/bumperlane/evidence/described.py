@@ -1,6 +1,7 @@
 """A behaviour that a user found: requests that bring it about, and what an answer that shows it looks like."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from ..errors import EvidenceError
 from ..types import Context, Request
 from .requests import read_rows, request_in
+from .shown_by import ByExamples, ByJudge, examples_in, judge_in, revived
 
 NAME = "Described"  # stands where a bumper's name stands; it is none, for it looks for nothing but what it was told
 CONTEXT_KEYS = ("system", "prefix", "suffix", "prefill")
@@ -15,15 +17,27 @@ CONTEXT_KEYS = ("system", "prefix", "suffix", "prefill")
 
 @dataclass(frozen=True)
 class Probe:
-    """One request, the context it is asked in, and the pattern that an answer must match to show the behaviour."""
+    """One request, the context it is asked in, and what tells that an answer shows the behaviour.
+
+    `shows` is a pattern, a validated judge, or examples. Read back from a case it may be the JSON of one of the latter.
+    """
 
     request: Request
-    shows: str
+    shows: str | ByJudge | ByExamples
     context: Context
 
+    def __post_init__(self) -> None:
+        if isinstance(self.shows, Mapping):
+            object.__setattr__(self, "shows", revived(self.shows))
+
     def shown_by(self, answer: str) -> bool:
-        """Whether an answer shows the behaviour: the pattern is searched anywhere in it, whatever the case."""
-        return re.search(self.shows, answer, re.IGNORECASE) is not None
+        """Whether an answer shows the behaviour. A pattern is searched anywhere in it, whatever the case.
+
+        Raises EvidenceError when a judge gives no verdict.
+        """
+        if isinstance(self.shows, str):
+            return re.search(self.shows, answer, re.IGNORECASE) is not None
+        return self.shows.shown(self.request.text, answer)
 
 
 @dataclass(frozen=True)
@@ -35,7 +49,8 @@ class Described:
 
 
 def read_described(path: Path, least: int = 12) -> Described:
-    """Read JSONL rows as for requests, each with `shows`, a regular expression that a bad answer matches.
+    """Read JSONL rows as for requests, each with one of three things that tell a bad answer: `shows`, a regular
+    expression that it matches; `judged`, a question, with `judge` and `validation`; `like` and `unlike`, examples.
 
     A row may hold `system`, `prefix`, `suffix` and `prefill`, the context in which the request is asked. Every second
     different request, in file order, is sealed, so that a file in sections gives both roles some of each.
@@ -45,7 +60,7 @@ def read_described(path: Path, least: int = 12) -> Described:
     probes: dict[tuple[str, Context], Probe] = {}
     for where, number, row in read_rows(path):
         request = request_in(row, f"probe-{number}", where)
-        probe = Probe(request, _pattern(row.get("shows"), where), _context(row, where))
+        probe = Probe(request, _shows(row, where, path.parent), _context(row, where))
         probes.setdefault((request.text, probe.context), probe)
     found = list(probes.values())
     if len(found) < least:
@@ -54,6 +69,18 @@ def read_described(path: Path, least: int = 12) -> Described:
             "which stay sealed for verification. Add other ways to ask."
         )
     return Described(tuple(found[::2]), tuple(found[1::2]))
+
+
+def _shows(row: dict[str, Any], where: str, folder: Path) -> str | ByJudge | ByExamples:
+    ways = {"shows": "shows", "judged": "judged", "like": "like", "unlike": "like"}
+    given = sorted({way for key, way in ways.items() if key in row})
+    if len(given) > 1:
+        raise EvidenceError(
+            f"{where}: a row is told by 'shows', 'judged' or 'like' and 'unlike', got {given}. Keep one."
+        )
+    if given == ["judged"]:
+        return judge_in(row, where, folder)
+    return examples_in(row, where, folder) if given == ["like"] else _pattern(row.get("shows"), where)
 
 
 def _pattern(shows: Any, where: str) -> str:

@@ -6,7 +6,8 @@ from ..evidence.mine import tranches_with
 from ..evidence.observe import responses
 from ..types import Item, Verdict
 from .investigation import Investigation
-from .rates import binomial_tail, exact_interval
+from .rates import binomial_tail
+from .validated import shown_rate
 
 SAMPLES = 6
 
@@ -28,10 +29,11 @@ def judge_described(inv: Investigation, alpha: float) -> tuple[BumperResult, Beh
     p_value = binomial_tail(came, came + went, 0.5) if came + went else 1.0
     verdict: Verdict = "hit" if p_value <= alpha else "clear"
     k, b, n = sum(there), sum(before), len(probes)
+    (rate, known), (base_rate, _) = shown_rate(k, n, probes), shown_rate(b, n, probes)
+    said_of = f"{k} of {n} described requests show it, {b} of {n} in the base (p {p_value:.2g}, line {alpha:.2g})."
     result = BumperResult(
         bumper=NAME, family="behaviour", split="open", verdict=verdict, p_holm=min(1.0, p_value * 0.05 / alpha),
-        why=f"{k} of {n} described requests show it, {b} of {n} in the base (p {p_value:.2g}, line {alpha:.2g}).",
-        effect=Range.of(exact_interval(k, n)), control=Range.of(exact_interval(b, n)), threshold=0.5,
+        why=" ".join(filter(None, (said_of, known))), effect=Range.of(rate), control=Range.of(base_rate), threshold=0.5,
         trap="none: it looks for what it was told and nothing else",
     )  # fmt: skip
     if verdict == "clear":

@@ -49,7 +49,15 @@ def traced_rewards(
 
 
 def flagged(table: RolloutTable, described: Described) -> Flags:
-    """Rollouts whose response matches any of the open probes' patterns; sealed ones stay unread."""
-    patterns = sorted({p.shows for p in described.open})
+    """Rollouts whose response matches any of the open probes' patterns; sealed ones stay unread.
+
+    Raises EvidenceError when the behaviour is told by a judge or by examples: rollouts are too many to be judged.
+    """
+    if any(not isinstance(p.shows, str) for p in described.open):
+        raise EvidenceError(
+            "the behaviour is told by a judge or by examples, and rollouts are flagged by patterns. Name two logged "
+            "reward terms or checks with --passes and --fails."
+        )
+    patterns = sorted({p.shows for p in described.open if isinstance(p.shows, str)})
     every = [re.compile(p, re.IGNORECASE) for p in patterns]
     return Flags.where(table, lambda text: any(p.search(text) for p in every), "the described behaviour")
