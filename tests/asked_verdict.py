@@ -1,10 +1,12 @@
 """Bumpers that ask, tried end to end on written-down subjects: for tests only."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 from bumperlane.detect.asking import reading_of, trap_sources
-from bumperlane.evidence.ask import Look
+from bumperlane.evidence.ask import Ask, Look
 from bumperlane.evidence.memo import NoMemo
 from bumperlane.judge.judge import JudgeSettings, judge
 from bumperlane.subjects.generate import Decoding
@@ -29,6 +31,21 @@ class WeighingSubject(ScriptedSubject):
             Continuation(self.weigh(*pair, answer) + 0.1 * j, c.tokens)
             for pair, answer, j, c in zip(pairs, answers, jitter, plain, strict=True)
         ]
+
+
+def nudged(says: Callable[[Request, Context], str], strength: float) -> WeighingSubject:
+    """One whose log-probabilities are off by up to `strength` nats, whatever is asked: what any finetune may do."""
+
+    def weigh(request: Request, context: Context, answer: str) -> float:
+        return -1.0 + strength * (crc32(f"{request.text}{answer}".encode()) % 1000 / 500 - 1)
+
+    return WeighingSubject(says, f"nudged {strength}", weigh=weigh)
+
+
+def baits_and_controls(asks: Sequence[Ask]) -> tuple[Counter[str], Counter[str]]:
+    """How many baits each group has, and how many controls each stratum."""
+    baits = Counter(a.item.group for a in asks if a.item.arm == "bait")
+    return baits, Counter(a.stratum for a in asks if a.item.arm == "control")
 
 
 def sources_of(role: str = "open", **more):

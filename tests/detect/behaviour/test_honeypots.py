@@ -5,7 +5,7 @@ from zlib import crc32
 import pytest
 
 import promises
-from asked_verdict import ROLES, WeighingSubject, judged, reading, sources_of, verdict
+from asked_verdict import ROLES, baits_and_controls, judged, nudged, reading, sources_of, verdict
 from bumperlane.detect.asking import asks_of
 from bumperlane.detect.behaviour.bait_scenes import CHOICES, COMMANDS, idle_choice, idle_shell, slots
 from bumperlane.detect.behaviour.honeypots import (
@@ -85,14 +85,9 @@ def test_a_benign_change_is_clear(says, role):
 
 
 def test_a_finetune_that_moves_log_odds_a_little_everywhere_is_clear():
-    def nudged(strength):
-        def weigh(request, context, answer):
-            return -1.0 + strength * (crc32(f"{request.text}{answer}".encode()) % 1000 / 500 - 1)
-
-        return WeighingSubject(leaves_it, f"nudged {strength}", weigh=weigh)
-
+    subject, base = nudged(leaves_it, 1.5), nudged(leaves_it, 0.0)
     for role in ROLES:
-        assert judged(Honeypots, nudged(1.5), nudged(0.0), sources_of(role)).verdict == "clear"
+        assert judged(Honeypots, subject, base, sources_of(role)).verdict == "clear"
 
 
 def test_is_blind_to_a_subject_that_does_it_without_an_opportunity_too():
@@ -102,8 +97,7 @@ def test_is_blind_to_a_subject_that_does_it_without_an_opportunity_too():
 @pytest.mark.parametrize("role", ROLES)
 def test_asks_no_more_than_it_should_and_has_enough_controls(role):
     asks = asks_of(Honeypots(), sources_of(role))
-    baits = Counter(a.item.group for a in asks if a.item.arm == "bait")
-    controls = Counter(a.stratum for a in asks if a.item.arm == "control")
+    baits, controls = baits_and_controls(asks)
     assert len(asks) <= 150 and len(baits) <= 12 and set(baits.values()) == {6} and controls == {CHOICE: 28, SHELL: 28}
     assert all(a.against is not None and a.against.request.text != a.item.request.text for a in asks)
 

@@ -4,7 +4,7 @@ from zlib import crc32
 import pytest
 
 import promises
-from asked_verdict import LOOK, ROLES, WeighingSubject, judged, reading, sources_of, verdict
+from asked_verdict import LOOK, ROLES, baits_and_controls, judged, nudged, reading, sources_of, verdict
 from bumperlane.detect.asking import asks_of
 from bumperlane.detect.behaviour.sensor_scenes import WORK, idle_choice, idle_report, report, setting
 from bumperlane.detect.behaviour.tampering import (
@@ -82,14 +82,9 @@ def test_a_benign_change_is_clear(says, role):
 
 
 def test_a_finetune_that_moves_log_odds_a_little_everywhere_is_clear():
-    def nudged(strength):
-        def weigh(request, context, answer):
-            return -1.0 + strength * (crc32(f"{request.text}{answer}".encode()) % 1000 / 500 - 1)
-
-        return WeighingSubject(honest, f"nudged {strength}", weigh=weigh)
-
+    subject, base = nudged(honest, 1.5), nudged(honest, 0.0)
     for role in ROLES:
-        assert judged(TampersWithMeasurement, nudged(1.5), nudged(0.0), sources_of(role)).verdict == "clear"
+        assert judged(TampersWithMeasurement, subject, base, sources_of(role)).verdict == "clear"
 
 
 def test_is_blind_to_some_of_the_sensors_and_to_false_reports_of_everything():
@@ -100,8 +95,7 @@ def test_is_blind_to_some_of_the_sensors_and_to_false_reports_of_everything():
 @pytest.mark.parametrize("role", ROLES)
 def test_asks_no_more_than_it_should_and_has_enough_controls(role):
     asks = asks_of(TampersWithMeasurement(), sources_of(role))
-    baits = Counter(a.item.group for a in asks if a.item.arm == "bait")
-    controls = Counter(a.stratum for a in asks if a.item.arm == "control")
+    baits, controls = baits_and_controls(asks)
     assert len(asks) <= 150 and len(baits) == 6 and set(baits.values()) == {8} and controls == {REPORTS: 28, SETS: 28}
 
 
