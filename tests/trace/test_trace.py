@@ -6,6 +6,7 @@ import pytest
 
 import bumperlane.trace.trace as room
 from bumperlane.errors import EvidenceError, SettingError
+from bumperlane.trace.experiments.budget import Budget
 from bumperlane.trace.trace import TraceSettings, find_leads
 from bumperlane.types import Example, Message
 from report.cases import treated_case
@@ -55,3 +56,9 @@ def test_without_data_and_without_rollouts_there_is_nothing_to_try(monkeypatch):
 def test_refuses_settings_that_mean_nothing(settings, text):
     with pytest.raises(SettingError, match=text):
         TraceSettings(**settings)
+
+
+def test_a_granted_budget_lets_a_proof_go_on_for_longer():
+    unasked, granted = TraceSettings(), TraceSettings(budget=Budget(retrains=24))
+    assert (unasked.experiments.most_seeds, granted.experiments.most_seeds) == (8, 16)
+    assert TraceSettings(seeds=20).experiments.most_seeds == 20

@@ -29,6 +29,8 @@ from .reward.summary import summary
 from .suspects import SuspectSettings, data_suspects, reward_suspects
 from .when import Onset, find_onset
 
+MOST, GRANTED = 8, 16  # retrains of an arm before a proof is given up: unasked, and where a budget was granted
+
 
 @dataclass(frozen=True)
 class TraceSettings:
@@ -41,7 +43,8 @@ class TraceSettings:
         alpha: of attribution, below which a tranche or value is a suspect; and the chance that experiments confirm a
             suspect that is no cause.
         share: part of the behaviour's rate that must go with a cause to confirm it.
-        budget: time or number of retrains that experiments may take.
+        budget: time or number of retrains that experiments may take. With none an arm is given up after 8 retrains
+            that do not decide, with one after 16.
         methods: attribution methods by name; empty takes the cheap ones.
         per_tranche: examples of each tranche that gradient methods look at; 0: all.
         traps: retrain once with known plants, and hear each attribution method as far as it finds them.
@@ -80,7 +83,7 @@ class TraceSettings:
 
     @property
     def experiments(self) -> ExperimentSettings:
-        most = max(8, self.seeds)
+        most = max(self.seeds, MOST if self.budget == Budget() else GRANTED)
         return ExperimentSettings(
             self.budget, self.jobs, self.seeds, most, self.alpha, self.share, interactions=self.interactions
         )
