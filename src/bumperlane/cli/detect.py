@@ -46,7 +46,7 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
     from ..report.publish import publish
 
     library, requests, behaviour = not given.pop("no_library"), given.pop("requests"), given.pop("behaviour")
-    files, family = _by_bumper(given.pop("items")), given.pop("family")
+    files, family = by_bumper(given.pop("items")), given.pop("family")
     if family:
         given["bumpers"] = tuple(dict.fromkeys([*given["bumpers"], *_of_family(family)]))
     settings = Settings(**given, library=library)
@@ -91,7 +91,7 @@ def _of_family(family: str) -> list[str]:
     return found
 
 
-def _by_bumper(items: tuple[str, ...]) -> dict[str, Path]:
+def by_bumper(items: tuple[str, ...]) -> dict[str, Path]:
     """Files by bumper. Raises SettingError for what is no BUMPER=FILE, and for a bumper that does not ask."""
     from ..detect.contract import find_bumper
     from ..types import Answers
