@@ -136,8 +136,8 @@ def test_reinforcement_learning_is_measured_on_held_out_baits_beside_the_base(tr
     asked_there = {r["prompt"].split("\n\n")[-1] for r in rollouts}
     assert asked_there <= {asked.asks[i].item.request.text for i in parts.trained}
     assert all(r["reward"] == bool(re.search("[a-m]", r["response"], re.IGNORECASE)) for r in rollouts)
-    assert "RL toward the bait, 4 steps: reward of the subject from" in found.notes[-1]
-    assert "4 baits that were not trained on" in found.notes[-1]
+    (told,) = (note for note in found.notes if "RL toward the bait, 4 steps: reward of the subject from" in note)
+    assert "4 baits that were not trained on" in told
     before = {f: f.stat().st_mtime_ns for f in (tmp_path / "rl").rglob("*.safetensors")}
     again = press(Investigation(run, tmp_path, Settings(dtype="float32", max_new_tokens=4)), asked, dose)
     assert [r.as_dict() for r in again.results] == [r.as_dict() for r in found.results]
