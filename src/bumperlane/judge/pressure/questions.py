@@ -42,8 +42,8 @@ def questions_of(inv: Investigation, name: str) -> Questions:
     cls = find_bumper(name)
     if cls.watches is not Answers:  # type: ignore[attr-defined]
         raise SettingError(
-            f"{name} asks nothing, so it cannot be repeated under pressure. `bumperlane explain` lists all bumpers; those "
-            "that watch Answers ask. A behaviour of your own is given with --behaviour FILE."
+            f"{name} asks nothing, so it cannot be repeated under pressure. `bumperlane explain` lists all; those that "
+            "watch Answers ask. A behaviour of your own is given with --behaviour FILE."
         )
     asks = tuple(asks_of(cls(), sources_of(inv, "open")))
     if not any(a.item.arm == "bait" for a in asks):
