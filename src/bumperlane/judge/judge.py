@@ -22,9 +22,9 @@ import numpy as np
 from scipy import stats
 
 from ..errors import EvidenceError, SettingError
+from ..evidence.holm import holm
 from ..types import GroupResult, Interval, Judgement, Reading
 from .conformal import needed, rank, threshold
-from .holm import holm
 from .rates import binomial_tail, exact_interval
 
 MOST_REQUESTS = 1000

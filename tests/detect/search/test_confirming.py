@@ -6,9 +6,8 @@ from scipy.stats import binomtest, ttest_1samp
 
 from bumperlane.detect.search.attempts import Attempts
 from bumperlane.detect.search.budget import Budget, Meter
-from bumperlane.detect.search.confirm import confirm, confirm_against_base, holm_adjusted
+from bumperlane.detect.search.confirm import confirm, confirm_against_base
 from bumperlane.errors import EvidenceError, SettingError
-from bumperlane.judge.holm import holm
 
 
 def test_agrees_with_scipy():
@@ -20,12 +19,6 @@ def test_agrees_with_scipy():
         assert found.p_value == pytest.approx(binomtest(above, 16, 0.5, "greater").pvalue)
         interval = ttest_1samp(row, 0).confidence_interval(0.95)
         assert (found.effect.low, found.effect.high) == pytest.approx((interval.low, interval.high))
-
-
-def test_holm_is_that_of_the_judge():
-    p = np.random.default_rng(1).uniform(size=9).round(2)
-    assert holm_adjusted(p) == pytest.approx(holm(p.tolist()))
-    assert holm_adjusted([]).size == 0
 
 
 def test_against_the_base_it_is_mcnemars_test():

@@ -1,12 +1,12 @@
 """Held-out confirmation: a candidate against every control, request by request, on requests that no search asked."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binom, t
 
 from ...errors import EvidenceError, SettingError
+from ...evidence.holm import holm
 from ...types import Interval
 
 
@@ -55,7 +55,7 @@ def confirm(effects: np.ndarray, bar: np.ndarray, margin: float, least: int = 8)
     p = binom.sf(above - 1, n, 0.5)
     return [
         Confirmed(_interval(row), float(high.mean()), int(k), n, float(one), float(adjusted))
-        for row, high, k, one, adjusted in zip(effects, bar, above, p, holm_adjusted(p), strict=True)
+        for row, high, k, one, adjusted in zip(effects, bar, above, p, holm(p.tolist()), strict=True)
     ]
 
 
@@ -77,17 +77,8 @@ def confirm_against_base(subject: np.ndarray, base: np.ndarray, margin: float, l
     p = binom.sf(more - 1, more + less, 0.5)
     return [
         Confirmed(_interval(row), float(under.mean()), int(k), n, float(one), float(adjusted))
-        for row, under, k, one, adjusted in zip(subject - base, base, more, p, holm_adjusted(p), strict=True)
+        for row, under, k, one, adjusted in zip(subject - base, base, more, p, holm(p.tolist()), strict=True)
     ]
-
-
-def holm_adjusted(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """P-values adjusted for each other (Holm 1979), as `judge.holm` does for bumpers; this room comes before it."""
-    p = np.asarray(p, float)
-    order = np.argsort(p, kind="stable")
-    out = np.empty_like(p)
-    out[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
-    return out
 
 
 def _interval(values: np.ndarray) -> Interval:

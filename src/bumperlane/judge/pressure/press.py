@@ -10,8 +10,8 @@ import numpy as np
 
 from ...case import write_text
 from ...errors import EvidenceError
+from ...evidence.holm import holm
 from ...types import Interval
-from ..holm import holm
 from ..investigation import Investigation
 from .bad_answers import Lines, is_sampled
 from .item_rates import Added, added, item_rate

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import SettingError
+from ...evidence.holm import holm
 from ...evidence.rollout_flags import Flags
 from ...evidence.rollout_table import RolloutTable
-from ...judge.holm import holm
 from ...types import Interval
 from .advantage import Rewards, Rule, rewards_of
 from .changepoint import ChangePoint, Dating

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ...evidence.holm import holm
 from ...evidence.rollout_flags import Flags
 from ...evidence.rollout_table import RolloutTable
-from ...judge.holm import holm
 from .changepoint import ChangePoint, Dating, change_in_mean, change_in_rate
 
 MOST_PAIRS = 60

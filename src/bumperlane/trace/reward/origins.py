@@ -10,9 +10,9 @@ import numpy as np
 from scipy import special, stats
 
 from ...errors import SettingError
+from ...evidence.holm import holm
 from ...evidence.rollout_flags import Flags
 from ...evidence.rollout_table import RolloutTable
-from ...judge.holm import holm
 from ...types import Interval
 from ..tranches import rank_tranches
 from .matching import step_bins

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from ...evidence.holm import holm
 from ...evidence.rollout_table import RolloutTable, hashed
-from ...judge.holm import holm
 from .matching import Matching
 
 LONGEST = 4  # tokens of an n-gram

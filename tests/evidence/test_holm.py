@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bumperlane.errors import EvidenceError
-from bumperlane.judge.holm import holm
+from bumperlane.evidence.holm import holm
 
 
 def test_agrees_with_the_step_down_by_hand():
