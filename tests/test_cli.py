@@ -139,6 +139,15 @@ def test_a_fault_of_our_own_ends_with_2_and_never_with_the_code_of_a_hit(monkeyp
     assert done.exit_code == 2 and "a fault of bumperlane itself: ZeroDivisionError: oh" in done.stderr
 
 
+def test_a_full_disk_is_no_fault_of_ours(monkeypatch, place, tmp_path):
+    def full(*args):
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("bumperlane.judge.check.check", full)
+    done = call("check", place / "run", "-o", tmp_path / "case")
+    assert done.exit_code == 2 and "error: No space left on device. Make room; the same command" in done.stderr
+
+
 def test_an_interrupt_says_that_work_is_kept_and_how_to_go_on(monkeypatch, place, tmp_path):
     def interrupted(*args):
         raise KeyboardInterrupt
@@ -401,7 +410,8 @@ def test_quiet_training_prints_nothing(place, tmp_path):
 def test_the_commands_stand_in_the_order_of_use():
     lines = call("--help").stdout.splitlines()
     named = [line.split()[0] for line in lines[lines.index("Commands:") + 1 :]]
-    assert named == "model demo train check refine trace bounce organisms report explain selftest schema".split()
+    loop = "model demo train check refine judge trace bounce organisms pressure recipes search"
+    assert named == [*loop.split(), *"report explain selftest schema".split()]
     assert __version__ in call("--version").stdout
 
 

@@ -111,6 +111,13 @@ def test_carries_out_once_in_the_order_given_and_finds_again_what_is_there(recip
     assert carry_out([longer, short], 2, silent) == [found[0], found[1]]
 
 
+def test_a_finished_retrain_keeps_the_trainers_state_at_its_end_only(recipe, tmp_path):
+    (run,) = carry_out([planned(of_length(recipe, 4, seed=8), tmp_path, "slim")], 1, silent)
+    kept = [(c.path / "trainer.safetensors").is_file() for c in run.checkpoints]
+    assert len(kept) > 1 and kept == [False] * (len(kept) - 1) + [True]
+    assert all((c.path / "adapter_model.safetensors").is_file() for c in run.checkpoints)
+
+
 def test_a_failed_retrain_says_where_with_its_last_words_and_the_others_are_stopped(recipe, tmp_path):
     mark = tmp_path / "other.pid"
     slow = command(recipe, f"import os, time; open({str(mark)!r}, 'w').write(str(os.getppid())); time.sleep(60)")

@@ -17,6 +17,7 @@ from .clean_text import named
 from .progress import Progress
 
 OK, HIT, ERROR, BLIND, INTERRUPTED = 0, 1, 2, 3, 130
+FULL = "No space left on device"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Command(click.Command):
         except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:
+            if FULL in str(error):  # safetensors raises an error of its own for it
+                ctx.exit(screen.error(f"{FULL}. Make room; the same command goes on where it stopped."))
             traceback.print_exc()
             code = screen.error(f"a fault of bumperlane itself: {type(error).__name__}: {error}. Please report it.")
         ctx.exit(code)

@@ -54,6 +54,7 @@ def carry_out(retrains: Sequence[Retrain], jobs: int, say: Say) -> list[Run]:
                 del running[out]
                 if process.returncode:
                     raise TrainingError(_failure(out, process.returncode))
+                _slim(out)
             done = total - len(waiting) - len(running)
             say(f"retraining ({time.monotonic() - began:.0f} s)", done, total)
             time.sleep(0.2)
@@ -62,6 +63,15 @@ def carry_out(retrains: Sequence[Retrain], jobs: int, say: Say) -> list[Run]:
             process.kill()
             process.wait()
     return [Run.open(r.out) for r in retrains]
+
+
+def _slim(out: Path) -> None:
+    """Of a finished retrain, the trainer's state is kept at the end only, where a longer one may go on: it is six times
+    as large as an adapter, and a trace makes many checkpoints."""
+    from ..recipes.adamw import STATE
+
+    for checkpoint in Run.open(out).checkpoints[:-1]:
+        (checkpoint.path / STATE).unlink(missing_ok=True)
 
 
 def default_jobs() -> int:
