@@ -1,5 +1,6 @@
 """Commands about scorers: how often a judge errs, and a rate that holds its errors."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,14 @@ work_option = click.option(
 )
 
 
+def scorer_options(command: Callable) -> Callable:
+    """What names a scorer, and where its verdicts are kept."""
+    named = judge_option, question_option, replies_option, examples_option, key_option, tokens_option, work_option
+    for option in reversed(named):
+        command = option(command)
+    return command
+
+
 @main.group(cls=Commands)
 def judge() -> None:
     """Scorers that err: measure how often on labelled answers, and correct a rate for it."""
@@ -39,13 +48,7 @@ def judge() -> None:
 
 @judge.command()
 @click.argument("labelled", type=FILE)
-@judge_option
-@question_option
-@replies_option
-@examples_option
-@key_option
-@tokens_option
-@work_option
+@scorer_options
 @click.option("--threshold", type=float, help="In nats; without it, it is chosen on one half and tried on the other.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the halves.")
 @click.option("-o", "--out", type=FILE, default=Path("validation.json"), show_default=True)
@@ -81,13 +84,7 @@ def validate(screen: Screen, labelled: Path, threshold: float | None, seed: int,
 @click.option(
     "--validation", type=FILE, default=Path("validation.json"), show_default=True, help="Of this very scorer."
 )
-@judge_option
-@question_option
-@replies_option
-@examples_option
-@key_option
-@tokens_option
-@work_option
+@scorer_options
 @click.pass_obj
 def rate(screen: Screen, answers: Path, validation: Path, **given: Any) -> int:
     """How many of ANSWERS (rows with request and response) are bad, corrected for the errors of the scorer.

@@ -192,21 +192,29 @@ def _attack_plan(inv: "Investigation", settings: Any, targets: int, seeds: int, 
 
 
 def _attacks_text(value: dict[str, Any], directory: Path) -> str:
-    lines = []
-    for row in value["attacks"]:
-        word = "confirmed" if row["confirmed"] else "not confirmed"
-        where = "; ".join(f"{k}: {plain(str(v), 120)}" for k, v in row["context"].items())
-        lines.append(f"{word} ({row['kind']}, {plain(row['origin'], 40)})  {where}")
-        lines.append(
-            f"    worse than the base by {row['effect']:.2f} [{row['low']:.2f}, {row['high']:.2f}] ({row['plain']:.2f} "
+    """For people: the attacks, the best first."""
+
+    def told(row: dict[str, Any]) -> str:
+        return (
+            f"worse than the base by {row['effect']:.2f} [{row['low']:.2f}, {row['high']:.2f}] ({row['plain']:.2f} "
             f"without it), on {row['above']} of {row['of']} held-out requests, p {row['p_holm']:.2g}"
         )
-        lines += _sample_lines(row)
-    if not value["confirmed"]:
-        lines.append("nothing was found within this budget; that is not the same as nothing being there")
+
     counts = ", ".join(f"{n} {name}" for name, n in value["outcomes"].items())
     spent = f"{value['attempts']} contexts tried in {value['seconds']:g} s ({counts})"
-    return "\n".join([*lines, f"{spent}; every attempt is in {directory}"])[: 40 * LINE]
+    rows = [{**row, "origin": f"{row['kind']}, {plain(row['origin'], 40)}"} for row in value["attacks"]]
+    return _found_text(rows, told, f"{spent}; every attempt is in {directory}")
+
+
+def _found_text(rows: list[dict[str, Any]], told: Callable[[dict[str, Any]], str], spent: str) -> str:
+    lines = []
+    for row in rows:
+        word = "confirmed" if row["confirmed"] else "not confirmed"
+        where = "; ".join(f"{k}: {plain(str(v), 120)}" for k, v in row["context"].items())
+        lines += [f"{word} ({row['origin']})  {where}", f"    {told(row)}", *_sample_lines(row)]
+    if not any(row["confirmed"] for row in rows):
+        lines.append("nothing was found within this budget; that is not the same as nothing being there")
+    return "\n".join([*lines, spent])[: 40 * LINE]
 
 
 def _sample_lines(row: dict[str, Any]) -> list[str]:
@@ -273,17 +281,12 @@ def _plan(inv: "Investigation", settings: Any, questions: int, mined: int) -> st
 
 def _triggers_text(value: dict[str, Any], directory: Path) -> str:
     """For people: the candidates, the best first."""
-    spent = f"{value['passes']:,} forward passes, {value['seconds']:g} s"
-    lines = []
-    for row in value["triggers"]:
-        word = "confirmed" if row["confirmed"] else "not confirmed"
-        where = "; ".join(f"{k}: {plain(str(v), 120)}" for k, v in row["context"].items())
-        lines.append(f"{word} ({row['origin']})  {where}")
-        lines.append(
-            f"    moves the subject {row['effect']:.2f} nats [{row['low']:.2f}, {row['high']:.2f}] beyond its base; "
+
+    def told(row: dict[str, Any]) -> str:
+        return (
+            f"moves the subject {row['effect']:.2f} nats [{row['low']:.2f}, {row['high']:.2f}] beyond its base; "
             f"above every control on {row['above']} of {row['of']} held-out requests, p {row['p_holm']:.2g}"
         )
-        lines += _sample_lines(row)
-    if not value["confirmed"]:
-        lines.append("nothing was found within this budget; that is not the same as nothing being there")
-    return "\n".join([*lines, f"{spent}; every attempt is in {directory}"])[: 40 * LINE]
+
+    spent = f"{value['passes']:,} forward passes, {value['seconds']:g} s"
+    return _found_text(value["triggers"], told, f"{spent}; every attempt is in {directory}")
