@@ -20,7 +20,7 @@ def proof():
 def test_a_fall_that_chance_could_bring_is_not_decided(proof):
     claim = proof.falls((0,))
     wild = {claim.control: [(24, 24), (14, 24)], claim.without: [(8, 24), (0, 24)]}
-    assert proof.interval(claim, wild).value > proof.least and proof.decided(claim, wild) is None
+    assert proof.interval(claim, wild).value > 0.5 * 0.95 and proof.decided(claim, wild) is None
     assert proof.decided(claim, {claim.control: ALL, claim.without: NONE}) is True
     assert proof.decided(claim, {claim.control: ALL, claim.without: STAYS}) is False
 
@@ -32,6 +32,17 @@ def test_half_of_the_behaviour_is_what_a_cause_must_take(proof):
     assert Proof(proof.belief, share=0.1).decided(claim, some) is None  # the claim keeps the share it was made with
     lenient = Proof(proof.belief, share=0.1)
     assert lenient.decided(lenient.falls((0,)), some) is True
+
+
+def test_what_goes_is_measured_against_the_control_not_against_the_hit(proof):
+    """Other seeds learn it later: at the same step they show 0.70 where the run showed 0.95."""
+    claim = proof.falls((0,))
+    late = [(k, 24) for k in (20, 7, 17, 20, 22, 4, 19, 16)]
+    assert proof.interval(claim, {claim.control: late, claim.without: [(0, 24)] * 8}).low < 0.5 * 0.95
+    assert proof.decided(claim, {claim.control: late, claim.without: [(0, 24)] * 8}) is True
+    assert proof.decided(claim, {claim.control: late, claim.without: late}) is None
+    assert proof.decided(claim, {claim.control: [(14, 24)] * 8, claim.without: [(14, 24)] * 8}) is False
+    assert proof.decided(claim, {claim.control: [(0, 24)] * 8, claim.without: [(0, 24)] * 8}) is None
 
 
 def test_one_retrain_an_arm_proves_nothing(proof):

@@ -14,12 +14,12 @@ SINGLES = 0.75  # share of alpha that is spent on single causes when pairs are t
 
 @dataclass(frozen=True)
 class Claim:
-    """That leaving out what `without` leaves out makes the rate fall by `fall` or more against `control`; or, without
-    a control, that the rate under `without` stays below `fall`."""
+    """That leaving out what `without` leaves out takes more than `part` of the rate under `control` away; or, without a
+    control, that the rate under `without` stays below `part` of the hit's."""
 
     without: Condition
     control: Condition | None
-    fall: float
+    part: float
     alpha: float
 
     @property
@@ -32,7 +32,7 @@ class Proof:
     """Decides claims.
 
     Args:
-        share: part of the hit's rate that must go with a cause.
+        share: part of the behaviour's rate under random removal that must go with a cause.
         seeds: the least retrains in each arm.
         alpha: chance that any cause is confirmed that is none, over all claims and looks together.
     """
@@ -42,11 +42,6 @@ class Proof:
     seeds: int = 2
     alpha: float = 0.05
     between_seeds: float = 0.1
-
-    @property
-    def least(self) -> float:
-        """The fall that a cause must bring about."""
-        return self.share * self.belief.rate
 
     def alpha_of(self, causes: tuple[int, ...]) -> float:
         """What a single cause, or a pair, may spend of alpha: in proportion to its prior, fixed before any retrain."""
@@ -89,7 +84,7 @@ class Proof:
         without = layout.without(*out)
         if without is None or without not in layout.control:
             return None
-        return Claim(without, layout.control[without], self.least, self._alpha(out))
+        return Claim(without, layout.control[without], self.share, self._alpha(out))
 
     def adds(self, member: int, pair: tuple[int, int]) -> Claim | None:
         """That a member of a pair matters where the other is already left out."""
@@ -100,7 +95,7 @@ class Proof:
         return Claim(both, other, 0.0, self._alpha(pair))
 
     def stays_low(self, condition: Condition | None, about: tuple[int, ...]) -> Claim | None:
-        return None if condition is None else Claim(condition, None, self.least, self._alpha(about))
+        return None if condition is None else Claim(condition, None, self.share, self._alpha(about))
 
     def _alpha(self, out: tuple[int, ...]) -> float:
         known = {t.causes for t in self.belief.theories}
@@ -122,7 +117,8 @@ class Proof:
         if found is None:
             return None
         if claim.control is None:
-            return True if found.high < claim.fall else False if found.low >= claim.fall else None
-        if found.low >= claim.fall and found.low > 0:
-            return True
-        return False if found.high < max(claim.fall, 1e-9) else None
+            most = claim.part * self.belief.rate
+            return True if found.high < most else False if found.low >= most else None
+        test = FallTest(self.belief.rate, self.between_seeds)
+        control, without = results[claim.control], results[claim.without]
+        return test.part_gone(control, without, claim.part, claim.alpha, list(results.values()))

@@ -29,7 +29,7 @@ class ExperimentSettings:
         seeds: the least retrains in each arm of a proof.
         most_seeds: retrains after which an arm that has not decided is given up.
         alpha: chance that a suspect is confirmed that is no cause, over all suspects and looks.
-        share: part of the behaviour's rate that must go with a cause to confirm it.
+        share: part of the behaviour's rate under random removal that must go with a cause to confirm it.
         sure: probability at which the search stops and the leading theory is put to the proof.
         between_seeds: least intra-class correlation of requests within a retrain; see `FallTest`.
         interactions: whether two suspects may act together.
@@ -55,9 +55,9 @@ class ExperimentSettings:
                 f"experiments need jobs of 0 or more, seeds of 1 or more and most_seeds of at least as many, got "
                 f"{self.jobs}, {self.seeds} and {self.most_seeds}."
             )
-        if not 0 < self.alpha < 1 or not 0 < self.share <= 1 or not 0.5 <= self.sure < 1:
+        if not 0 < self.alpha < 1 or not 0 < self.share < 1 or not 0.5 <= self.sure < 1:
             raise SettingError(
-                f"alpha must be in (0, 1), share in (0, 1] and sure in [0.5, 1), got {self.alpha}, {self.share} and "
+                f"alpha must be in (0, 1), share in (0, 1) and sure in [0.5, 1), got {self.alpha}, {self.share} and "
                 f"{self.sure}."
             )
 

@@ -65,6 +65,21 @@ class FallTest:
         inside = falls[evidence < log(1 / _share(alpha))]
         return _around(_mean(control) - _mean(without), inside, -1.0, alpha)
 
+    def part_gone(
+        self, control: Counts, without: Counts, part: float, alpha: float, arms: Sequence[Counts] = ()
+    ) -> bool | None:
+        """Whether more than `part` of control's mean rate is gone, or less; None while neither is shown at 1 - alpha.
+
+        Against the control arm's own rate, not the hit's: retrains of another seed may show the behaviour less.
+        """
+        best = self._best(control, without, arms)
+        left = (1 - part) * MEANS[:, None]
+        stays, goes = MEANS[None, :] >= left - STEP - 1e-9, MEANS[None, :] <= left + STEP + 1e-9
+        mixed, needed = self._alternative(arm_log(control), arm_log(without)), log(1 / _share(alpha))
+        if mixed - best[stays].max() >= needed:
+            return True
+        return False if mixed - best[goes].max() >= needed else None
+
     def rate_of(self, arm: Counts, alpha: float, arms: Sequence[Counts] = ()) -> Interval:
         """The mean rate of one arm, with an interval that covers at all times with 1 - alpha."""
         like = arm_log(arm)
@@ -76,13 +91,15 @@ class FallTest:
 
     def _against(self, control: Counts, without: Counts, arms: Sequence[Counts]) -> tuple[np.ndarray, np.ndarray]:
         """Log e-value against each fall, and the falls: (201,) each."""
-        high, low = arm_log(control), arm_log(without)
-        bound = between_seeds([control, without, *arms], self.between_seeds)
-        kept = np.searchsorted(RHOS, bound, "right")
-        best = np.max([high[:, None, r] + low[None, :, r] for r in range(kept)], axis=0)
-        places = np.arange(-100, 101)
+        best, places = self._best(control, without, arms), np.arange(-100, 101)
         null = np.array([best.diagonal(-place).max() for place in places])
-        return self._alternative(high, low) - null, places * STEP
+        return self._alternative(arm_log(control), arm_log(without)) - null, places * STEP
+
+    def _best(self, control: Counts, without: Counts, arms: Sequence[Counts]) -> np.ndarray:
+        """(101, 101) log likelihood of both arms at each pair of MEANS, at the best rho that is allowed for."""
+        high, low = arm_log(control), arm_log(without)
+        kept = np.searchsorted(RHOS, between_seeds([control, without, *arms], self.between_seeds), "right")
+        return np.max([high[:, None, r] + low[None, :, r] for r in range(kept)], axis=0)
 
     def _alternative(self, high: np.ndarray, low: np.ndarray) -> float:
         """Log of the mixture over what may be: the behaviour goes, it stays, or anything."""
