@@ -46,8 +46,7 @@ def test_greedy_takes_the_likeliest_token_of_a_full_forward_each_time(subject):
 def test_neither_the_order_nor_the_company_of_prompts_changes_a_greedy_answer(subject, monkeypatch):
     together = subject.generate(ITEMS, Decoding(8))
     assert subject.generate(ITEMS[::-1], Decoding(8)) == together[::-1]
-    batches = generate.length_batches
-    monkeypatch.setattr(generate, "length_batches", lambda lengths, token_budget: batches(lengths, 1))
+    monkeypatch.setattr(generate, "BUDGET", 1)
     assert subject.generate(ITEMS, Decoding(8)) == together
 
 
