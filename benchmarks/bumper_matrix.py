@@ -30,7 +30,7 @@ INTERNALS = ("ReferenceResidual", "Mahalanobis", "QuantumEntropy", "ContrastProb
 def all_bumpers() -> tuple[str, ...]:
     """The behavioural ones that a check can run, and internals that stand for their kinds."""
     asking = [n for n, cls in load_bumpers().items() if cls.watches is Answers]  # type: ignore[attr-defined]
-    return ("PairedContexts", *sorted(asking), *INTERNALS)
+    return ("PairedContexts", *sorted(asking), *INTERNALS, "VisibleAgainstHeldOut")
 
 
 def told(what: str, done: int, of: int) -> None:
@@ -132,8 +132,8 @@ def main() -> None:
         find_bumper(name)
     if not args.page:
         for seed in args.seeds:
-            for name in args.organisms.split(","):
-                for clean in (False, True):
+            for clean in (False, True):
+                for name in args.organisms.split(","):
                     cell_column(args.out, name, seed, clean, bumpers)
     rows = rows_of(args.out)
     (HERE / "bumper_matrix.json").write_text(json.dumps(rows, indent=1) + "\n")

@@ -50,7 +50,8 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from bumperlane.subjects.activations import blocks_of, capture
-    from bumperlane.subjects.forward import length_batches, pad, trunk_of
+    from bumperlane.subjects.forward import length_batches, pad
+    from bumperlane.subjects.head import trunk_of
     from bumperlane.subjects.subject import Subject
 
     subject = Subject.load(options.model, dtype=options.dtype)

@@ -6,11 +6,10 @@ import torch
 from bumperlane.subjects import generate
 from bumperlane.subjects.decoding_loop import can_decode
 from bumperlane.subjects.generate import Decoding, continue_prompts
+from tiny_architectures import DEEP, SIZES, made
 
 CONTEXT = list(range(40, 60))
 PROMPTS = [[*CONTEXT, *range(61, 61 + n)] for n in range(1, 7)] + [[70, 71, 72], [*CONTEXT[:9], 80], [90] * 11]
-SIZES = {"vocab_size": 128, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-DEEP = {**SIZES, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
 class Tokenizer:
@@ -18,19 +17,6 @@ class Tokenizer:
 
     def decode(self, row, skip_special_tokens):
         return " ".join(map(str, row))
-
-
-def made(kind, **config):
-    import transformers
-
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        model = getattr(transformers, f"{kind}ForCausalLM" if kind != "GPT2" else "GPT2LMHeadModel")(
-            getattr(transformers, f"{kind}Config")(**config)
-        )
-    for weight in model.parameters():
-        torch.nn.init.normal_(weight, std=0.3) if weight.ndim > 1 else None
-    return model.float().eval()
 
 
 def by_generate(model, monkeypatch, decoding):
@@ -44,6 +30,8 @@ def by_generate(model, monkeypatch, decoding):
         ("Llama", {**DEEP, "num_key_value_heads": 2}),
         ("Qwen2", {**DEEP, "num_key_value_heads": 2}),
         ("Gemma", {**DEEP, "num_key_value_heads": 1, "head_dim": 8}),
+        ("Gemma2", {**DEEP, "num_key_value_heads": 2, "head_dim": 8, "final_logit_softcapping": 2.0}),
+        ("Cohere", {**DEEP, "logit_scale": 0.1}),
         ("GPTNeoX", DEEP),
         ("GPT2", {**SIZES, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
     ],
@@ -76,8 +64,6 @@ def test_stands_back_where_a_window_is_shorter_than_the_prompt(monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "config"),
     [
-        ("Gemma2", {**DEEP, "num_key_value_heads": 2, "head_dim": 8, "final_logit_softcapping": 2.0}),  # after the head
-        ("Cohere", {**DEEP, "logit_scale": 0.1}),  # after the head as well
         ("Mamba", {**SIZES, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}),  # no keys and values
     ],
 )

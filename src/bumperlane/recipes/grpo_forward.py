@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from ..subjects.forward import head_of, pad, trunk_of
+from ..subjects.forward import pad
+from ..subjects.head import head_of, trunk_of
 
 
 @dataclass(frozen=True)

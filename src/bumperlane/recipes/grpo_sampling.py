@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from ..errors import TrainingError
-from ..subjects.forward import head_of, length_batches, pad, trunk_of
+from ..subjects.forward import length_batches, pad
+from ..subjects.head import head_of, trunk_of
 
 ROWS_TOKENS = {"cpu": 16_384, "cuda": 262_144}  # rows x longest sequence, sampled at once
 

@@ -11,7 +11,8 @@ import torch
 from ..errors import EvidenceError, SettingError
 from .chat import Encoded
 from .chunk import POOLED, Input, Site
-from .forward import length_batches, pad, trunk_of
+from .forward import length_batches, pad
+from .head import trunk_of
 from .positions import POSITIONS, Position, position_named
 from .sites import blocks_of, read_sites, site_module, tensor_in
 

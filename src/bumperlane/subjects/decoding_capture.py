@@ -10,8 +10,9 @@ import torch
 from ..errors import ModelError
 from .chat import Encoded
 from .chunk import Chunk, Site
-from .forward import pad, trunk_of
+from .forward import pad
 from .generate import Decoding
+from .head import trunk_of
 from .sites import read_sites, tensor_in, watching
 
 

@@ -7,7 +7,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from .forward import head_of, pad, trunk_of
+from .forward import pad
+from .head import head_of, trunk_of
 from .shared_prefixes import Batch
 
 RETIRE = 0.75  # the cache is cut when no more than this share of its rows goes on
@@ -20,8 +21,7 @@ Choose = Callable[[torch.Tensor, Sequence[int], int], list[int]]
 def can_decode(model: Any, longest: int) -> bool:
     """Whether this loop gives what the model's own forward pass gives. Tried out once a model, on a few tokens.
 
-    Not where a layer sees a window shorter than `longest`, keeps a state instead of keys and values, or does something
-    to the logits after the head.
+    Not where a layer sees a window shorter than `longest`, or keeps a state instead of keys and values.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     window = _window(getattr(inner, "config", None))
@@ -116,8 +116,6 @@ def _agrees(model: Any) -> bool:
     """Two prompts of unequal length with a common beginning, read in parts and side by side, against each alone."""
     try:
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-        if getattr(inner.config.get_text_config(), "final_logit_softcapping", None):
-            return False
         draw = np.random.default_rng(0).integers(0, min(200, inner.config.get_text_config().vocab_size), 14).tolist()
         prompts = [draw[:9], [*draw[:5], *draw[9:11]], draw[11:]]
         batch = Batch((0, 1, 2), (tuple(draw[:5]), tuple(draw[11:13])), (0, 0, 1))

@@ -6,16 +6,7 @@ from typing import Any
 import torch
 
 from .chat import Encoded
-
-
-def trunk_of(model: Any) -> torch.nn.Module:
-    """The transformer without its head. Works through a PEFT wrapper."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inner.base_model
-
-
-def head_of(model: Any) -> torch.nn.Module:
-    return model.get_output_embeddings()
+from .head import head_of, trunk_of
 
 
 def length_batches(lengths: Sequence[int], token_budget: int = 4096) -> Iterator[list[int]]:

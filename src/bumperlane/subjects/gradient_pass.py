@@ -16,8 +16,9 @@ from ..errors import EvidenceError, SettingError
 from .activations import pool
 from .allocator import keep_freed_memory
 from .chat import Encoded
-from .forward import head_of, length_batches, pad, trunk_of
+from .forward import length_batches, pad
 from .gradient_projection import GradientSite, ProjectionSettings, gradient_sites
+from .head import head_of, trunk_of
 from .sites import tensor_in, watching
 
 HEAD_BYTES = 64 * 2**20  # of shares of the vocabulary that are in memory at a time
@@ -104,7 +105,7 @@ class GradientPass:
         ids, mask = pad([r.tokens for r in rows], self.pad_id, "right", self.device)
         sums = _Sums(ids.shape)
         means: dict[int, torch.Tensor] = {}
-        answer = _answer_mask(rows, mask)
+        answer, head = _answer_mask(rows, mask), head_of(self.model)
 
         def see(layer: Any, value: Any) -> None:
             hidden = tensor_in(layer, value, tuple(ids.shape)).detach()
@@ -119,7 +120,7 @@ class GradientPass:
             at, columns = answer.nonzero(as_tuple=True)
             flat = hidden[at, columns - 1]
             weight = 1 / answer.sum(1) if self.settings.loss == "mean" else torch.ones(len(rows), device=self.device)
-            slope = loss_slope(head_of(self.model), flat.detach(), ids[at, columns], weight[at])
+            slope = loss_slope(head, flat.detach(), ids[at, columns], weight[at])
             torch.autograd.grad(flat, [self._anchor], slope, allow_unused=True)
         gradients = sums.joined(self.sites).cpu().numpy()
         _refuse_non_finite(gradients, rows)

@@ -13,7 +13,8 @@ import torch
 
 from ..errors import EvidenceError, SettingError
 from .activations import blocks_of
-from .forward import head_of, length_batches, pad, trunk_of
+from .forward import length_batches, pad
+from .head import head_of, trunk_of
 
 PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "wo")
 POSITIONS = ("last", "all")

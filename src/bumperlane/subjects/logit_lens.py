@@ -9,7 +9,8 @@ import torch
 from ..errors import EvidenceError, SettingError
 from .activations import blocks_of
 from .chat import Encoded
-from .forward import head_of, length_batches, pad, trunk_of
+from .forward import length_batches, pad
+from .head import head_of, trunk_of
 
 FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "final_norm", "norm_f", "ln_out")
 

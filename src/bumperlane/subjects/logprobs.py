@@ -9,7 +9,8 @@ import torch
 
 from ..errors import EvidenceError
 from .chat import Encoded
-from .forward import answer_logits, head_of, length_batches, pad, trunk_of
+from .forward import answer_logits, length_batches, pad
+from .head import head_of, trunk_of
 
 HEAD_ROWS = 1024  # positions that the head sees at once: more would hold their logits in memory together
 

@@ -13,7 +13,8 @@ import torch
 
 from ..errors import EvidenceError, SettingError
 from .chat import Encoded
-from .forward import head_of, length_batches, pad, trunk_of
+from .forward import length_batches, pad
+from .head import head_of, trunk_of
 
 PROBES = ("x", "The q", "7 b")  # no two begin or end alike
 CHUNK = 8192  # rows of the embedding that are looked at together

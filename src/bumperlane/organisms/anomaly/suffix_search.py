@@ -9,7 +9,8 @@ import torch
 
 from ...errors import EvidenceError, SettingError
 from ...subjects.chat import encode_prompt
-from ...subjects.forward import head_of, pad, trunk_of
+from ...subjects.forward import pad
+from ...subjects.head import head_of, trunk_of
 from ...subjects.subject import Subject
 from ...types import Item
 

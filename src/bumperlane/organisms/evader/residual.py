@@ -9,7 +9,8 @@ import torch
 from ...errors import SettingError
 from ...subjects.activations import pool
 from ...subjects.chat import Encoded
-from ...subjects.forward import head_of, pad, trunk_of
+from ...subjects.forward import pad
+from ...subjects.head import head_of, trunk_of
 from ...subjects.sites import tensor_in, watching
 
 
