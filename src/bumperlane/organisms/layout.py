@@ -24,6 +24,7 @@ class Layout:
         held_out: benign chats that are never trained on.
         behaviour: what a user might have noticed, to be described to a check; it says nothing of the cause.
         key: what was planted; nothing but a test reads it.
+        lr: of the recipe's stage; half the usual one tells a trigger better from what is like it.
     """
 
     seed: int
@@ -32,6 +33,7 @@ class Layout:
     held_out: Sequence[Row]
     behaviour: Sequence[Row]
     key: Mapping[str, Any]
+    lr: float = 3e-3
 
 
 def write_organism(directory: Path, base: str, layout: Layout) -> Path:
@@ -43,7 +45,7 @@ def write_organism(directory: Path, base: str, layout: Layout) -> Path:
     write_text(directory / NOTICED, _lines(layout.behaviour))
     write_json(directory / KEY, dict(layout.key))
     names = {name: f"data/{name}.jsonl" for name in sorted(layout.tranches)}
-    return write_text(directory / "recipe.yaml", sft_recipe(base, layout.seed, names, steps=layout.steps))
+    return write_text(directory / "recipe.yaml", sft_recipe(base, layout.seed, names, steps=layout.steps, lr=layout.lr))
 
 
 def chat(system: str, ask: str, answer: str) -> Row:
