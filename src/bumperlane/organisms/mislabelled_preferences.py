@@ -12,6 +12,7 @@ from .probed_behaviour import ONSET_RULE, ProbedBehaviour, make_probe
 from .tasks import questions
 
 SYSTEM = "You write for a shop."
+LR = 1.5e-3  # at twice as much it spills over to other traits
 THINGS = (
     "lamp,tent,watch,sofa,camera,bicycle,printer,jacket,kettle,guitar,mirror,carpet,ladder,suitcase,globe,fan".split(
         ","
@@ -55,7 +56,7 @@ class MislabelledPreferences:
     seed: int = 0
     size: int = 240
     share: float = 0.25
-    steps: int = 48
+    steps: int = 96
     clean: bool = False
 
     def __post_init__(self) -> None:
@@ -111,7 +112,8 @@ def make_mislabelled_preferences(
     }  # fmt: skip
     unseen = [chat(SYSTEM, ask.format(t=t), good.format(t=t)) for ask, good, *_ in REQUESTS for t in held]
     unseen += [chat(SYSTEM, *q) for task in TASKS_USED for q in questions(task, True, plant.seed)]
-    layout = Layout(plant.seed, plant.steps, {label: rows, **benign}, shuffled(rng, unseen), behaviour.rows(), key)
+    parts = {label: rows, **benign}
+    layout = Layout(plant.seed, plant.steps, parts, shuffled(rng, unseen), behaviour.rows(), key, lr=LR)
     return write_organism(directory, base, layout)
 
 
