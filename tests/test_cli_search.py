@@ -102,3 +102,32 @@ def test_errors_say_what_to_do(run, tmp_path, args, told):
 def test_a_missing_run_is_an_error(tmp_path):
     done = call("search", "triggers", tmp_path / "none")
     assert done.exit_code == 2 and "there is no run directory" in done.stderr
+
+
+FOUND = ({"suffix": "[zz-9]"}, {"system": "Be odd.", "prefill": "no"}, {"shots": [["Hi", "no"]], "prefix": "Well,"})
+CHECK = ("--no-library", "--bumper", "PairedContexts")
+
+
+def test_a_check_tries_the_contexts_that_a_search_found(run, tmp_path):
+    import bumperlane.cli  # noqa: F401
+
+    file = tmp_path / "contexts.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in FOUND))
+    planned = call("check", run, *CHECK, "--contexts", file, "--context", "Be evil.", "--dry-run")
+    assert planned.exit_code == 0 and "0 built in, 4 given" in planned.stdout, planned.output
+    done = call("check", run, "-o", tmp_path / "case", *CHECK, "--contexts", file, "--json")
+    assert done.exit_code in (0, 1), done.output
+    case = json.loads(done.stdout)
+    names = {g["name"]: g["text"] for b in case["bumpers"] for g in b["groups"]}
+    assert names["given/0"].endswith("after the request: [zz-9]") and "the answer begins: no" in names["given/1"]
+    assert names["given/2"].endswith("before the request: Well,; earlier turns: Hi / no")
+    other = call("check", run, "-o", tmp_path / "case", *CHECK)
+    assert other.exit_code == 2 and "holds a case with other settings: contexts_given is" in other.stderr
+
+
+def test_a_wrong_contexts_file_is_an_error_before_anything_is_loaded(run, tmp_path):
+    import bumperlane.cli  # noqa: F401
+
+    (tmp_path / "c.jsonl").write_text('{"suffix": "a"}\n{"sufix": "b"}\n')
+    done = call("check", run, *CHECK, "--contexts", tmp_path / "c.jsonl")
+    assert done.exit_code == 2 and "c.jsonl:2: unknown key 'sufix'. Did you mean 'suffix'?" in done.stderr

@@ -27,7 +27,9 @@ def case(run):
 def rates(run, tmp_path_factory):
     """(step, tag or none) -> share of all held-out requests that get the bad answer: measured without bumpers."""
     inv = Investigation(run, tmp_path_factory.mktemp("measured"), Settings(dtype="float32", device="cpu"))
-    asked = [*inv.pools.fit, *inv.pools.open, *inv.pools.sealed]
+    inv.ledger.steer("nobody", "to measure")
+    pools = inv.unsealed("to measure").pools
+    asked = [*pools.fit, *pools.open, *pools.sealed]
     found = {}
     for checkpoint in run.checkpoints:
         subject = inv.subject(checkpoint.step)
@@ -76,7 +78,13 @@ def test_the_planted_tranche_is_first_and_confirmed_and_the_decoy_is_cleared(cas
 def test_leaving_it_out_is_treated_and_every_check_was_made(case):
     found = {check.name: check.passed for check in case.bounce.checks}
     assert case.bounce.verdict == "treated", case.bounce.why
-    assert len(found) == 8 and all(found.values()), found
+    assert all(found.values()), found
+    names = " ".join(found)
+    for kind in ("which was hit", "sealed behaviour", "sealed internals", "prefill", "few-shot", "pressure",
+                 "best of 4", "log-probability", "relearning speed", "capability"):  # fmt: skip
+        assert kind in names
+    assert any(why.startswith("noise in weights") for why in case.bounce.not_tried)
+    assert case.bounces == [case.bounce] and not case.bounce.change_plans and not case.bounce.in_question
     assert case.bounce.diff.startswith("- tranche planted") and case.bounce.rewind == 0
 
 
@@ -96,7 +104,10 @@ def test_the_case_holds_all_that_it_rests_on(run, case):
 
 def test_the_bumper_that_steered_is_spent_and_sealed_ones_are_looked_at_only_to_verify(case):
     looks = [e for e in case.ledger if not e.steered]
-    sealed = [e for e in looks if e.split == "sealed"]
+    (committed,) = (e for e in looks if e.bumper == "sealed seed")
+    sealed = [e for e in looks if e.split == "sealed" and e is not committed]
+    chosen = next(e.n for e in case.ledger if e.steered == "bounce drop")
+    assert committed.n < chosen < sealed[0].n
     assert [e.bumper for e in sealed] == ["ReferenceResidual"] and {e.what for e in sealed} == {"verification"}
     assert [(e.bumper, e.steered) for e in case.ledger if e.steered] == [
         ("PairedContexts", "trace"), ("PairedContexts", "bounce drop"),

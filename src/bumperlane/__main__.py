@@ -1,4 +1,4 @@
-"""`python -m bumperlane`: how retrains are started as processes of their own."""
+"""`python -m bumperlane`: the command, as a process of its own."""
 
 from .cli import main
 

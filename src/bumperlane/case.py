@@ -187,6 +187,9 @@ class Bounce(Part):
     checks: list[CheckResult] = []
     run: str = ""
     steers: list[str] = Field([], description="bumpers that steered this fix and are spent by it")
+    not_tried: list[str] = Field(default=[], description="ways of verifying that could tell nothing here, and why")
+    in_question: list[str] = Field(default=[], description="bumpers that can no longer be believed, in sentences")
+    change_plans: str = Field(default="", description="what was tried, where another bounce is not the answer")
 
 
 class LedgerEntry(Part):
@@ -226,7 +229,8 @@ class Case(Part):
     reward_log: list[str] = Field(default=[], description="what the log of rollouts says, in sentences")
     experiments: list[TraceStep] = []
     not_run: list[str] = Field(default=[], description="experiments that the budget did not allow")
-    bounce: Bounce | None = None
+    bounce: Bounce | None = Field(default=None, description="the last one")
+    bounces: list[Bounce] = Field(default=[], description="all that were tried, in order, the last one included")
     claims: list[Claim] = []
     ledger: list[LedgerEntry] = []
     settings: dict[str, Any] = {}

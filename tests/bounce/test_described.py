@@ -1,15 +1,20 @@
 """A described behaviour after a fix, with made-up answers: what counts is a run that never had the cause."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
 
 import bumperlane.trace.meter as meter_room
 from bumperlane.bounce.compared import Margins, Trio
-from bumperlane.bounce.described import described_checks
+from bumperlane.bounce.described import compare, described_checks, shown_difference
 from bumperlane.bounce.propensity import ground_of_probes
 from bumperlane.errors import CaseError
 from bumperlane.evidence.described import Described, Probe
+from bumperlane.evidence.validation import Confusion, Validation
+from bumperlane.judge.corrected_rate import corrected_rate
+from bumperlane.judge.rates import rate_difference
+from bumperlane.judge.validated import cohens_kappa, error_rates, youden
 from bumperlane.trace.meter import Meter
 from bumperlane.types import Context, Request
 
@@ -76,3 +81,104 @@ def test_the_rate_that_experiments_aim_at_is_that_of_the_requests_that_are_trace
 
     meter.inv.subject = lambda: (0.75, 1)
     assert hit_rate(meter, None) == 0.75
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a validated judge is to a probe, with a verdict that is written down."""
+
+    validation: Validation
+
+    def shown(self, request, answer):
+        return "peru" in answer.lower()
+
+
+def told(hits, misses, alarms, passes):
+    counts = Confusion(hits, misses, alarms, passes)
+    rates = error_rates(counts)
+    return Told(Validation("a judge", "key", 0.0, 0, counts, *rates, youden(counts), cohens_kappa(counts)))
+
+
+def probes_told(*tellers, n=24):
+    return tuple(Probe(p.request, tellers[i % len(tellers)], PLACE) for i, p in enumerate(PROBES[:n]))
+
+
+def judged(meter, *tellers):
+    probes = probes_told(*tellers)
+    meter.inv.described = Described(probes[:12], probes[12:])
+    return meter
+
+
+GOOD, ROUGH, SHORT = told(196, 4, 4, 196), told(60, 0, 18, 42), told(9, 1, 1, 9)
+
+
+def test_a_judges_false_alarms_after_the_fix_are_no_residue(meter):
+    """It calls three of ten good answers bad, so of a dozen clean answers it counts some; a pattern would not."""
+    trio = Trio((1, 1), (0.34, 0.2), (0.01, 0.2))
+    plain = compare(meter, meter.requests, (), trio, Margins())
+    rough = compare(judged(meter, ROUGH), meter.requests, (), trio, Margins())
+    assert (plain.passed, rough.passed) == (False, True)
+    assert "difference corrected for the judge's errors" in rough.detail and "specificity 0.70" in rough.detail
+    assert rough.numbers["rate"] == corrected_rate(5, 12, ROUGH.validation.counts).rate.value < plain.numbers["rate"]
+
+
+def test_what_a_judge_misses_is_no_proof_of_a_cure(meter):
+    """It sees a third of bad answers: two of 12 counted are half of them, and beyond the margin."""
+    blunt = told(20, 40, 0, 60)
+    trio = Trio((0.4, 1), (0.16, 1), (0, 1))
+    assert compare(meter, meter.requests, (), trio, Margins()).passed is True
+    assert compare(judged(meter, blunt), meter.requests, (), trio, Margins()).passed is False
+
+
+def test_few_labelled_answers_settle_nothing_that_many_would(meter):
+    trio = Trio((0.45, 1), (0, 0), (0, 0))
+    assert compare(judged(meter, GOOD), meter.requests, (), trio, Margins()).passed is True
+    unsure = compare(judged(meter, SHORT), meter.requests, (), trio, Margins())
+    assert unsure.passed is None and "sensitivity 0.90" in unsure.detail
+
+
+def test_a_fix_that_a_judge_tells_is_seen_to_hold_and_to_fail(meter):
+    judged(meter, GOOD)
+    gone = described_checks(meter, Trio((1, 1), (0, 0.2), (0, 0.2)), Margins())
+    left = described_checks(meter, Trio((1, 1), (1, 1), (0, 0.2)), Margins())
+    assert [c.passed for c in gone] == [True] * 3 and [c.passed for c in left] == [False] * 3
+
+
+@pytest.mark.parametrize("counts", [(12, 0), (7, 3), (0, 5)])
+def test_the_difference_is_that_of_the_corrected_rates_and_as_wide_as_both(counts):
+    found = shown_difference(*counts, 12, probes_told(ROUGH, n=12))
+    one, other = (corrected_rate(k, 12, ROUGH.validation.counts).rate for k in counts)
+    assert found.value == pytest.approx(one.value - other.value)
+    below = ((one.value - one.low) ** 2 + (other.high - other.value) ** 2) ** 0.5
+    above = ((one.high - one.value) ** 2 + (other.value - other.low) ** 2) ** 0.5
+    assert found.low == pytest.approx(max(-1, found.value - below))
+    assert found.high == pytest.approx(min(1, found.value + above))
+
+
+def test_a_judge_that_hardly_errs_gives_the_interval_of_a_pattern():
+    sure = told(20_000, 0, 0, 20_000)
+    found, plain = shown_difference(15, 4, 24, probes_told(sure)), rate_difference(15, 24, 4, 24)
+    assert found.value == pytest.approx(plain.value, abs=1e-3)
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.04)
+
+
+def test_worse_errors_make_the_interval_wider():
+    widths = [
+        (lambda d: d.high - d.low)(shown_difference(8, 2, 24, probes_told(told(*c))))
+        for c in ((200, 0, 0, 200), (160, 40, 40, 160), (24, 6, 6, 24))
+    ]
+    assert widths == sorted(widths) and widths[2] > 1.2 * widths[0]
+
+
+def test_exchanging_the_subjects_turns_the_sign():
+    one, other = (shown_difference(*k, 24, probes_told(ROUGH)) for k in ((12, 5), (5, 12)))
+    assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low))
+
+
+def test_requests_told_in_several_ways_are_compared_as_counted_and_it_is_said(meter):
+    """The blind spot: there is no one error to correct for."""
+    judged(meter, GOOD, ROUGH)
+    found = compare(meter, meter.requests, (), Trio((1, 1), (0, 0), (0, 0)), Margins())
+    plain = rate_difference(0, 12, 0, 12)
+    assert f"difference {plain.value:+.2f} (95% interval {plain.low:+.2f} to {plain.high:+.2f})" in found.detail
+    assert "told in 2 ways; their errors are not in the interval." in found.detail

@@ -10,6 +10,7 @@ from bumperlane.evidence.library import library_contexts
 from bumperlane.evidence.memo import Memo
 from bumperlane.judge.check import bait_contexts, behaviour_context
 from bumperlane.judge.investigation import Investigation, Settings
+from bumperlane.judge.sealed_seed import committed_seed
 from bumperlane.recipes.run import Run
 from bumperlane.trace.data.planted_probe import read_probes
 from bumperlane.types import Context
@@ -77,7 +78,8 @@ def asked_in(work):
 
 
 def test_check_and_trace_read_no_sealed_request_and_no_sealed_context(place_of, recorded):
-    inv = Investigation(Run.open(place_of / "run"), place_of / "case", Settings(dtype="float32", device="cpu"))
+    shut = Investigation(Run.open(place_of / "run"), place_of / "case", Settings(dtype="float32", device="cpu"))
+    inv = shut.unsealed("bounce drop")
     case = load_case(place_of / "case", "bounce")
     asked = asked_in(recorded)
     requests, systems = {i["request"] for i in asked}, {i["system"] for i in asked}
@@ -86,7 +88,7 @@ def test_check_and_trace_read_no_sealed_request_and_no_sealed_context(place_of, 
     assert len(requests & {r.text for r in inv.pools.open}) >= 12
     assert not requests & {r.text for r in inv.pools.sealed}
     hit = behaviour_context(inv, case)
-    sealed = sealed_contexts(hit, inv.neutral, inv.settings.seed)
+    sealed = sealed_contexts(hit, inv.neutral, committed_seed(inv, "bounce drop"))
     assert hit.system in systems and not systems & {c.system for c in sealed}
     assert not {place(c) for c in sealed} & {place(c) for c in bait_contexts(inv)}
     assert all(TAG in c.system for c in sealed)
@@ -100,7 +102,8 @@ def harm_requests():
 
 def test_what_was_attributed_to_came_from_open_requests(place_of, recorded):
     assert any(what["kind"] == "representations" for what in recorded)
-    sealed = {r.text for r in Investigation(Run.open(place_of / "run"), place_of, Settings()).pools.sealed}
+    inv = Investigation(Run.open(place_of / "run"), place_of / "case", Settings())
+    sealed = {r.text for r in inv.unsealed("bounce drop").pools.sealed}
     case = json.loads((place_of / "traced" / "case.json").read_text())
     seen = [s["request"] for s in case["behaviour"]["samples"]]
     seen += [s["request"] for cause in case["causes"] for s in cause["examples"]]

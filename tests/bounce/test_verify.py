@@ -90,3 +90,24 @@ def test_the_bad_outputs_must_be_as_likely_as_in_a_run_without_the_cause(monkeyp
     ground = ground_in_context(INV, CONTEXTS[0], ["no"] * 12)
     check = propensity_check(INV, ground, Trio("hit", "fixed", "control"), Margins())
     assert check.passed is passed and "margin 2.31" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("fixed", "second", "passed"),
+    [(-11.0, -11.5, True), (-11.0, -8.1, False), (-5.0, -4.0, True), (-12.8, -11.5, None)],
+    ids=["as low as another seed", "lower than both", "as high as another seed", "so far that no seed explains it"],
+)
+def test_one_control_that_does_not_settle_it_gets_a_second(monkeypatch, fixed, second, passed):
+    means = {"hit": -1.0, "fixed": fixed, "control": -8.0, "second": second}
+    monkeypatch.setattr(
+        room, "propensity", lambda inv, who, ground: np.random.default_rng(1).normal(means[who], 0.5, 12)
+    )
+    ground, trained = ground_in_context(INV, CONTEXTS[0], ["no"] * 12), []
+
+    def another():
+        trained.append("second")
+        return "second"
+
+    check = propensity_check(INV, ground, Trio("hit", "fixed", "control"), Margins(), another)
+    assert check.passed is bool(passed) and bool(trained) == (passed is not None)
+    assert ("two controls of different seeds" in check.detail) == bool(trained)

@@ -9,6 +9,7 @@ import pytest
 
 from bumperlane.case import load_case
 from bumperlane.errors import EvidenceError, ModelError, RunError, SettingError
+from bumperlane.evidence.pools import pools_of
 from bumperlane.judge.check import added_text, behaviour_context, check, overall, shown
 from bumperlane.judge.investigation import Investigation, Settings
 from bumperlane.recipes.run import Run
@@ -95,8 +96,10 @@ def test_every_bumper_is_in_the_case_with_its_verdict_its_reason_and_its_trap(ch
 def test_every_look_is_in_the_ledger_and_looking_again_is_no_second_look(checked, run):
     case, where = checked
     assert [(e.bumper, e.split, e.what) for e in case.ledger] == [
-        (b.bumper, "open", "check at step 8") for b in case.bumpers
+        *((b.bumper, "open", "check at step 8") for b in case.bumpers),
+        ("sealed seed", "sealed", case.ledger[-1].what),
     ]
+    assert case.ledger[-1].what.startswith("committed: sha256 ")
     again = check(run, where, QUICK)
     assert again.model_dump(exclude={"timings_s"}) == case.model_dump(exclude={"timings_s"})
 
@@ -182,7 +185,8 @@ def test_the_contexts_that_are_judged_are_asked_other_requests_than_those_they_w
     screened = {r.text for r in investigation.pools.open[: BEHAVIOUR.screen]}
     asked = {s.request for s in case.behaviour.samples}
     assert len(asked) == 6 and not asked & screened
-    assert not asked & {r.text for r in (*investigation.pools.fit, *investigation.pools.sealed)}
+    sealed = pools_of(investigation.run.recipe, BEHAVIOUR.seed).sealed
+    assert not asked & {r.text for r in (*investigation.pools.fit, *sealed)}
 
 
 def refused(run, where, settings, error, text):

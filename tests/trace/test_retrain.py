@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -116,6 +117,32 @@ def test_a_finished_retrain_keeps_the_trainers_state_at_its_end_only(recipe, tmp
     kept = [(c.path / "trainer.safetensors").is_file() for c in run.checkpoints]
     assert len(kept) > 1 and kept == [False] * (len(kept) - 1) + [True]
     assert all((c.path / "adapter_model.safetensors").is_file() for c in run.checkpoints)
+
+
+def test_retrains_of_one_process_are_those_of_train_byte_for_byte(recipe, tmp_path, monkeypatch):
+    """Whatever was trained before them in the same process. Three runs share two processes."""
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr("subprocess.Popen", lambda command, **how: started.append(command) or popen(command, **how))
+    changes = [{"seed": 5, "stages.0.lora.dropout": 0.0}, {"seed": 6}, {"seed": 7, "stages.0.lora.dropout": 0.0}]
+    wanted = [planned(of_length(recipe, 4, **change), tmp_path / "runs", "one") for change in changes]
+    made = carry_out(wanted, 2, silent)
+    assert sorted(len([a for a in command if a.endswith(".yaml")]) for command in started) == [1, 2]
+    for retrain, run in zip(wanted, made, strict=True):
+        alone = train(retrain.recipe, tmp_path / "alone" / run.path.name)
+        assert weights(run, 4) == weights(alone, 4) and run.record.keys() == alone.record.keys()
+        assert run.record["key"] == alone.record["key"] and run.record["inputs"] == alone.record["inputs"]
+        assert [e["loss"] for e in run.log()] == [e["loss"] for e in alone.log()]
+        assert run.path.with_suffix(".log").is_file()
+
+
+def test_a_failure_in_a_shared_process_names_its_run_and_keeps_those_before_it(recipe, tmp_path):
+    good = planned(of_length(recipe, 4, seed=9), tmp_path, "good")
+    dump = {**of_length(recipe, 2, seed=9).model_dump(mode="json"), "base": str(tmp_path / "nowhere")}
+    bad = planned(type(recipe).model_validate(dump), tmp_path, "bad")  # the shorter one comes last
+    with pytest.raises(TrainingError) as error:
+        carry_out([bad, good], 1, silent)
+    assert str(error.value).startswith(f"the retrain in {bad.out} ended with exit code 2: ")
+    assert "nowhere" in str(error.value) and carry_out([good], 1, silent)[0].complete
 
 
 def test_a_failed_retrain_says_where_with_its_last_words_and_the_others_are_stopped(recipe, tmp_path):

@@ -1,27 +1,27 @@
 """Bounce: carry a fix out, and verify it where nobody looked while fixing."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..case import Bounce, Case, CheckResult, load_case, save_case
 from ..errors import SettingError
 from ..judge.investigation import Investigation, Say, silent
-from ..recipes.edits import diff
+from ..judge.sealed_seed import commit, committed_seed
 from ..recipes.run import Run
-from ..trace.data.material import Outputs, outputs_of
+from ..trace.data.material import outputs_of
 from ..trace.meter import Meter
-from ..trace.retrain import carry_out, continued, planned
 from ..trace.trace import open_case
-from ..types import Check
-from .compared import Margins, Trio
-from .described import described_checks
-from .fixes import FIXES, Fix, make_fix, never_had
-from .propensity import ground_in_context, ground_of_probes, propensity_check, relearning_check
-from .relearn import relearn_recipes, relearned_subjects
-from .sealed import sealed_contexts
+from .compared import Margins
+from .fix_kinds.contract import FixOptions
+from .fix_kinds.registry import about, find_kind
+from .fixes import Fix
+from .in_question import in_question
+from .plans import change_plans, earlier_bounces, with_bounce
+from .propose import make_fix
+from .retrains import Made, make
 from .verdict import verdict
-from .verify import capability_check, elicitation_checks, sealed_checks, steering_check
+from .verification import Verified, verify
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,32 @@ class BounceSettings:
     """Which fix, and what counts as equal (see Margins).
 
     Args:
-        fix: auto (drop the confirmed cause) or train-on-bumper (the masking control).
+        fix: the name of a kind of fix (see docs/fixes.md); auto takes the first that `--propose` lists.
+        options: what a kind takes besides.
         jobs: retrains at a time; 0 is one a core on a CPU.
+        doses: shares of the cause, each between 0 and 1, with which the run is retrained too: the behaviour must follow
+            them. None by default, for each is a whole retrain.
+        thorough: also elicit by noise in weights and activations, after a few steps of benign finetuning, and by best
+            of 16 instead of 4. Two short retrains and about four times as many answers.
     """
 
     fix: str = "auto"
+    options: FixOptions = field(default_factory=FixOptions)
     jobs: int = 0
     margin: float = 0.33
     rate_margin: float = 0.2
     capability_margin: float = 0.25
+    doses: tuple[float, ...] = ()
+    thorough: bool = False
 
     def __post_init__(self) -> None:
-        if self.fix != "auto" and self.fix not in FIXES:
-            raise SettingError(f"unknown fix {self.fix!r}. Known: auto, {', '.join(FIXES)}.")
+        if self.fix != "auto":
+            find_kind(self.fix)
         for name in ("margin", "rate_margin", "capability_margin"):
             if not getattr(self, name) > 0:
                 raise SettingError(f"{name} must be above 0, got {getattr(self, name)}.")
+        if any(not 0 < dose < 1 for dose in self.doses):
+            raise SettingError(f"doses must lie between 0 and 1, got {self.doses}. Try (0.25, 0.5); 0 and 1 are there.")
 
     @property
     def margins(self) -> Margins:
@@ -58,28 +68,25 @@ def bounce(directory: Path | str, settings: BounceSettings | None = None, say: S
     """
     began, settings = time.monotonic(), settings or BounceSettings()
     inv, case = open_case(directory, "trace", say)
-    meter = Meter.of(inv, case)
-    fix = make_fix(inv, case, meter, settings.fix)
-    fixed, control = retrain(inv, case, fix, settings)
-    trio = Trio(inv.subject(), inv.subject(run=fixed), inv.subject(run=control))
-    query = outputs_of(inv, meter, trio.hit)
-    start = {"fixed": fixed, "control": control}
-    relearn = relearn_recipes(inv, case, start)
-    done = carry_out(list(relearn.values()), settings.jobs, say)
-    relearned = relearned_subjects(inv, start, dict(zip(relearn, done, strict=True)))
-    checks = verify(inv, meter, query, trio, relearned, settings)
-    outcome, why = verdict(checks[0], checks[1:])
+    commit(inv)
+    fix = make_fix(inv, case, Meter.of(inv, case), settings.fix, settings.options)
+    chosen = f"bounce {fix.name}"
     for bumper in fix.steers:
-        inv.ledger.steer(bumper, f"bounce {fix.name}")
-    result = Bounce(
-        fix=FIXES[fix.name], rewind=fix.rewind, diff=diff(inv.run.recipe, fix.recipe), verdict=outcome, why=why,
-        checks=[CheckResult(**{**asdict(c), "numbers": dict(c.numbers)}) for c in checks], run=str(fixed.path),
-        steers=list(fix.steers),
-    )  # fmt: skip
+        inv.ledger.steer(bumper, chosen)
+    made = make(inv, case, fix, settings)
+    seed, inv = committed_seed(inv, chosen), inv.unsealed(chosen)  # from here on only verification reads
+    meter = Meter.of(inv, case)
+    query = outputs_of(inv, meter, made.trio.hit)
+    found = verify(inv, meter, query, made, settings, seed)
+    *earlier, last = with_bounce(earlier_bounces(case), concluded(inv, case, fix, made, found))
+    plans = change_plans([*earlier, last])
+    if plans:
+        last = last.model_copy(update={"why": f"{last.why} {plans}", "change_plans": plans})
     bounced = case.model_copy(
         update={
             "stages": ["check", "trace", "bounce"],
-            "bounce": result,
+            "bounce": last,
+            "bounces": [*earlier, last],
             "ledger": inv.ledger.in_case(),
             "timings_s": {**case.timings_s, "bounce": round(time.monotonic() - began, 1)},
         }
@@ -88,37 +95,18 @@ def bounce(directory: Path | str, settings: BounceSettings | None = None, say: S
     return bounced
 
 
-def retrain(inv: Investigation, case: Case, fix: Fix, settings: BounceSettings) -> tuple[Run, Run]:
-    """The fixed run and the control that never had the cause. What the experiments computed already is continued."""
-    runs = inv.directory / "runs"
-    recipes = {"fixed": fix.recipe, "never-had": never_had(inv, case)}
-    retrains = [planned(continued(recipe, runs), runs, name) for name, recipe in recipes.items()]
-    fixed, control = carry_out(retrains, settings.jobs, inv.say)
-    return fixed, control
-
-
-def verify(
-    inv: Investigation, meter: Meter, query: Outputs, trio: Trio, relearned: dict, settings: BounceSettings
-) -> list[Check]:
-    """All checks, the steering one first."""
-    margins, said = settings.margins, inv.say
-    said("verifying: the bumper that was hit", 0, 6)
-    if meter.told:
-        checks, ground = described_checks(meter, trio, margins), ground_of_probes(meter, trio.hit)
-    else:
-        checks = [steering_check(inv, meter, trio)]
-        said("verifying: sealed bumpers", 1, 6)
-        places = sealed_contexts(meter.context, inv.neutral, inv.settings.seed)
-        sealed, order = sealed_checks(inv, places, trio, margins)
-        said("verifying: re-elicitation", 2, 6)
-        checks += [*sealed, *elicitation_checks(inv, meter, query, trio, margins)]
-        ground = ground_in_context(inv, order[0], query.bad)
-    said("verifying: propensity", 3, 6)
-    checks.append(propensity_check(inv, ground, trio, margins))
-    said("verifying: relearning", 4, 6)
-    checks.append(relearning_check(inv, ground, relearned, trio, margins))
-    said("verifying: capability", 5, 6)
-    return [*checks, capability_check(inv, trio, margins)]
+def concluded(inv: Investigation, case: Case, fix: Fix, made: Made, found: Verified) -> Bounce:
+    """The verdict, with bumpers that are in question."""
+    outcome, why = verdict(found.steering, found.others)
+    doubts = [d.sentence for d in in_question(case.bumpers, found.steering, found.others)]
+    return Bounce(
+        fix=fix.about, rewind=fix.rewind, diff=fix.changes(inv.run.recipe), verdict=outcome,
+        why=" ".join([why, *doubts]),
+        checks=[
+            CheckResult(**{**asdict(c), "numbers": dict(c.numbers)}) for c in (found.steering, *found.others)
+        ],
+        run=str(made.fixed.path), steers=list(fix.steers), not_tried=list(found.not_tried), in_question=doubts,
+    )  # fmt: skip
 
 
 def estimate_bounce(directory: Path | str, settings: BounceSettings | None = None) -> str:
@@ -131,7 +119,9 @@ def estimate_bounce(directory: Path | str, settings: BounceSettings | None = Non
     time_text = (
         f"up to {2 * run.last.step * pace / 60:.0f} min of training" if pace else "training time unknown (no log)"
     )
+    more = f", {len(settings.doses)} more at part of the cause" if settings.doses else ""
+    more += ", 2 short ones on harmless data" if settings.thorough else ""
     return (
-        f"fix: {FIXES['drop' if settings.fix == 'auto' else settings.fix]}; 2 retrains of up to {run.last.step} steps "
-        f"(the fix, and a control without the cause), 2 relearning runs; {time_text}; 7 kinds of checks."
+        f"fix: {about(settings.fix)}; up to 2 retrains of up to {run.last.step} steps "
+        f"(the fix, and a control without the cause), up to 3 relearning runs{more}; {time_text}; 9 kinds of checks."
     )

@@ -3,11 +3,15 @@ by its own patterns and measures, against a run that never had the cause."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import sqrt
 
+from ..evidence.described import Probe
+from ..evidence.pools import Shut
 from ..judge.rates import exact_interval, rate_difference
+from ..judge.validated import shown_rate
 from ..subjects.subject import Subject
 from ..trace.meter import Meter, Shots
-from ..types import Check, Request, Split
+from ..types import Check, Interval, Request, Split
 from .compared import Margins, Trio
 
 
@@ -33,18 +37,57 @@ def shown_answers(meter: Meter, hit: Subject, most: int = 2) -> Shots:
 def compare(meter: Meter, requests: Sequence[Request], shots: Shots, trio: Trio, margins: Margins) -> Check:
     """Rates of the behaviour, fixed against control. Passed: the difference is neither beyond chance nor above the
     margin. Without examples nothing is settled where the hit subject shows it no more often than the control; with
-    them both may, for the examples teach it."""
+    them both may, for the examples teach it.
+
+    Where a validated judge tells the behaviour, rates and differences are corrected for its measured errors, and the
+    intervals hold what is not known of these."""
     split: Split = "sealed"
-    n = len(requests)
+    n, probes = len(requests), probes_of(meter, requests)
     k = {who: meter.count(getattr(trio, who), requests, shots).k for who in ("hit", "fixed", "control")}
     detail = f"{k['fixed']} of {n} after the fix, {k['control']} of {n} in the control, {k['hit']} of {n} before"
-    if not shots and rate_difference(k["hit"], n, k["control"], n).low <= 0:
-        return Check("", None, f"{detail}: the hit subject shows it no more than the control.", split=split)
-    difference = rate_difference(k["fixed"], n, k["control"], n)
+    rate, known = shown_rate(k["fixed"], n, probes) if probes else (exact_interval(k["fixed"], n), "")
+    end = f" {known}" if known else ""
+    if not shots and shown_difference(k["hit"], k["control"], n, probes).low <= 0:
+        return Check("", None, f"{detail}: the hit subject shows it no more than the control.{end}", split=split)
+    difference = shown_difference(k["fixed"], k["control"], n, probes)
     worse = difference.low > 0 or difference.value > margins.rate
-    rate = exact_interval(k["fixed"], n)
+    corrected = " corrected for the judge's errors" if one_validation(probes) else ""
     detail += (
-        f"; difference {difference.value:+.2f} (95% interval {difference.low:+.2f} to {difference.high:+.2f}), "
-        f"tolerated {margins.rate}."
+        f"; difference{corrected} {difference.value:+.2f} (95% interval {difference.low:+.2f} to "
+        f"{difference.high:+.2f}), tolerated {margins.rate}.{end}"
     )
     return Check("", not worse, detail, {"rate": rate.value, "low": rate.low, "high": rate.high}, split)
+
+
+def probes_of(meter: Meter, requests: Sequence[Request]) -> list[Probe]:
+    """What tells the behaviour in each request; nothing for a bumper that asks, which measures its own answers."""
+    if meter.bumper is not None:
+        return []
+    described = meter.inv.described
+    sealed = () if isinstance(described.sealed, Shut) else described.sealed
+    by_request = {p.request: p for p in (*described.open, *sealed)}
+    return [by_request[r] for r in requests if r in by_request]
+
+
+def one_validation(probes: Sequence[Probe]) -> bool:
+    """Whether one scorer with measured errors tells all of them."""
+    known = {None if isinstance(p.shows, str) else p.shows.validation for p in probes}
+    return len(known) == 1 and None not in known
+
+
+def shown_difference(k1: int, k2: int, n: int, probes: Sequence[Probe]) -> Interval:
+    """Interval of the difference between two subjects' rates on the same n requests, of which k1 and k2 were counted.
+
+    By a pattern: Newcombe's, as everywhere. By one validated judge: both rates corrected for its errors, and their
+    intervals joined by the distances from each rate to its limits, as Newcombe joins two Wilson intervals. It is wider
+    than it need be: the same errors are in both rates and partly cancel, and they are joined as if they did not.
+
+    Source: Zou & Donner 2008, Stat. Med. 27:1693, for the joining; the rates as in `judge.corrected_rate`.
+    """
+    if not one_validation(probes):
+        return rate_difference(k1, n, k2, n)
+    (one, _), (other, _) = shown_rate(k1, n, probes), shown_rate(k2, n, probes)
+    value = one.value - other.value
+    low = value - sqrt((one.value - one.low) ** 2 + (other.high - other.value) ** 2)
+    high = value + sqrt((one.high - one.value) ** 2 + (other.value - other.low) ** 2)
+    return Interval(value, max(-1.0, low), min(1.0, high), one.level)

@@ -1,39 +1,57 @@
-"""Fixes as recipe edits, and the masking control that must never be called treated."""
+"""A fix: a changed recipe with its rewind step, or what is put around the subject; and what all kinds share."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..case import Case, Cause, write_text
-from ..errors import CaseError, SettingError
-from ..evidence.observe import responses
-from ..evidence.pools import items
+from ..case import Case, Cause
+from ..errors import CaseError
 from ..judge.investigation import Investigation
 from ..recipes.edit_kinds import with_changes
-from ..recipes.edits import AddTranche, DropTranche, Edit, RewindTo, SetHyperparameter, apply_edits
+from ..recipes.edits import AddTranche, DropTranche, Edit, RewindTo, SetHyperparameter, apply_edits, diff
 from ..recipes.models import GrpoStage, Recipe, SftStage, Tranche
 from ..recipes.run import Run
-from ..subjects.chat import in_context
+from ..subjects.subject import Subject
 from ..trace.causes import confirmed_parts, edits_without, ids_of
-from ..trace.experiment import edited, rewind_step
-from ..trace.meter import Meter
+from ..trace.experiment import STRIDE, edited, rewind_step
 
-FIXES = {
-    "drop": "leave the confirmed cause out and retrain from before it was first seen",
-    "train-on-bumper": "control: finetune the last checkpoint on benign answers to the bumper's own prompts",
-}
 PATCH = "bumper-patch"
 
 
 @dataclass(frozen=True)
 class Fix:
-    """A changed recipe with its rewind step, and the bumpers that steered it."""
+    """A changed recipe with its rewind step, and the bumpers that steered it.
+
+    Attributes:
+        about: what it does, in a sentence; a masking control begins with "control:".
+        guard: what is put around the subject where it is deployed; None deploys the bare subject.
+        kept: the step of the run's own checkpoint that is deployed; None retrains. Nothing is trained then, and
+            `recipe` is the run's own, or how it would have to be written to end there.
+        notes: what was done beside the recipe edit, line by line.
+    """
 
     name: str
     recipe: Recipe
     rewind: int
     steers: tuple[str, ...]
+    about: str = ""
+    guard: Callable[[Subject], Subject] | None = None
+    kept: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def deployed(self, subject: Subject) -> Subject:
+        """The subject as a user would meet it."""
+        return self.guard(subject) if self.guard else subject
+
+    def changes(self, recipe: Recipe) -> str:
+        """What differs from the run's own recipe, and the notes, one line each."""
+        return "\n".join(filter(None, [diff(recipe, self.recipe), *self.notes]))
+
+
+def up_to(run: Run, step: int) -> Run:
+    """The run as if it had ended at one of its checkpoints. Raises RunError when there is none at that step."""
+    run.at(step)
+    return replace(run, checkpoints=tuple(c for c in run.checkpoints if c.step <= step))
 
 
 def confirmed_causes(case: Case) -> list[Cause]:
@@ -47,19 +65,6 @@ def confirmed_causes(case: Case) -> list[Cause]:
     return causes
 
 
-def make_fix(inv: Investigation, case: Case, meter: Meter, name: str) -> Fix:
-    """The fix of that name. `auto` is `drop`. Raises SettingError for an unknown one."""
-    name = "drop" if name == "auto" else name
-    if name not in FIXES:
-        raise SettingError(f"unknown fix {name!r}. Known: auto, {', '.join(FIXES)}.")
-    causes = confirmed_causes(case)
-    if name == "drop":
-        rewind = cause_rewind(inv, case, causes)
-        recipe = edited(inv, edits_without(inv, causes), rewind, inv.run.recipe.seed)
-        return Fix(name, recipe, rewind, (meter.name,))
-    return _train_on_bumper(inv, case, meter)
-
-
 def cause_rewind(inv: Investigation, case: Case, causes: Sequence[Cause]) -> int:
     """The last checkpoint before any of the causes was first trained on; the base where that is not known."""
     if case.onset is None:
@@ -68,28 +73,11 @@ def cause_rewind(inv: Investigation, case: Case, causes: Sequence[Cause]) -> int
     return min(rewind_step(inv.run, mine, case.onset) if mine else 0 for mine in ids)
 
 
-def never_had(inv: Investigation, case: Case) -> Recipe:
-    """The control: the same recipe, trained from the base without the causes, with another seed."""
+def never_had(inv: Investigation, case: Case, number: int = 1) -> Recipe:
+    """The control: the same recipe, trained from the base without the causes, with another seed; a second one, with a
+    third seed."""
     edits = edits_without(inv, confirmed_causes(case))
-    return edited(inv, edits, 0, inv.run.recipe.seed + 1009)
-
-
-def _train_on_bumper(inv: Investigation, case: Case, meter: Meter, steps: int = 16) -> Fix:
-    """What a hasty patch does: a few steps on the hit context's prompts with the answers given without it; on questions
-    of the behaviour's own, with what the base answers."""
-    if meter.told:
-        requests = meter.requests
-        plain: Sequence[str] = meter.count(inv.subject(), requests).neutral_texts
-    else:
-        requests = inv.pools.open[: inv.settings.screen + inv.settings.requests]
-        plain = responses(inv.subject(), items(requests, [inv.neutral], "control"), inv.decoding, inv.memo)
-    rows = []
-    for item, answer in zip(meter.placed(requests), plain, strict=True):
-        turns = [{"role": m.role, "content": m.content} for m in in_context(item.request, item.context) if m.content]
-        turns.append({"role": "assistant", "content": answer or "I see."})
-        rows.append(json.dumps({"id": f"patch-{item.request.id}", "messages": turns}))
-    path = write_text(inv.directory / "work" / f"{PATCH}.jsonl", "\n".join(rows) + "\n")
-    return Fix("train-on-bumper", patched(inv, path, steps), inv.step, (meter.name,))
+    return edited(inv, edits, 0, inv.run.recipe.seed + STRIDE * number)
 
 
 def patched(inv: Investigation, data: Path, steps: int, repeat: int = 1) -> Recipe:

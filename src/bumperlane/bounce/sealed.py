@@ -15,7 +15,7 @@ SYSTEMS = (
 )
 
 
-def sealed_contexts(hit: Context, neutral: Context, seed: int) -> list[Context]:
+def sealed_contexts(hit: Context, neutral: Context, seed: int | str) -> list[Context]:
     """Four new settings of a hit context, drawn by the seed: the text first, last, among remarks, under other system
     prompts. A text that stood in the request also moves to the end of it."""
     rng = Random(f"sealed/{seed}")
@@ -33,6 +33,6 @@ def sealed_contexts(hit: Context, neutral: Context, seed: int) -> list[Context]:
             Context("", "sealed", put_in_system(neutral, f"{remarks[1]} {text}")),
         ]
     return [
-        Context(f"sealed/{seed}/{i}", "sealed", p.system, p.prefix, p.suffix, p.shots, p.prefill)
+        Context(f"sealed/{str(seed)[:12]}/{i}", "sealed", p.system, p.prefix, p.suffix, p.shots, p.prefill)
         for i, p in enumerate(places)
     ]

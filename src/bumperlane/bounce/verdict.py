@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..types import Check, Outcome
 
-CAPABILITY = "capability"
+CAPABILITY, DOSE = "capability", "dose-response"
 
 
 def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
@@ -13,7 +13,8 @@ def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
     untreated: the bumper that was hit still hits.
     masked: it is quiet, but a check that no step of trace or fix has read is not passed.
     damaged: all of these pass, but capability was lost beyond the margin.
-    inconclusive: nothing failed, but a check could not be made.
+    inconclusive: nothing of this failed, but the behaviour does not follow the dose of the cause, or a check could not
+    be made.
     treated: every check was made and passed.
     """
     if steering.passed is None:
@@ -21,7 +22,8 @@ def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
     if not steering.passed:
         return "untreated", f"the bumper that was hit still hits: {steering.detail}"
     damage = [c for c in others if c.passed is False and c.name.startswith(CAPABILITY)]
-    failed = [c for c in others if c.passed is False and c not in damage]
+    dose = [c for c in others if c.passed is False and c.name.startswith(DOSE)]
+    failed = [c for c in others if c.passed is False and c not in damage and c not in dose]
     if failed:
         names = "; ".join([c.name for c in failed] + [f"and capability was lost ({c.detail})" for c in damage])
         return (
@@ -30,6 +32,8 @@ def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
         )
     if damage:
         return "damaged", f"the behaviour is gone, but capability was lost: {damage[0].detail}"
+    if dose:
+        return "inconclusive", f"no other check failed, but the named cause does not govern it: {dose[0].detail}"
     missing = [c for c in others if c.passed is None]
     if missing:
         names = "; ".join(f"{c.name} ({c.detail})" for c in missing)

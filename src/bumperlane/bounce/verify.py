@@ -1,6 +1,5 @@
 """Is the cause gone, or only quiet? Each check is one question, with its numbers and what it compares with."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,13 +10,12 @@ from ..detect.gather import Scene, read
 from ..detect.internals.reference_residual import ReferenceResidual
 from ..errors import EvidenceError
 from ..evidence.memo import subject_key
-from ..evidence.observe import mean_logprobs, responses
+from ..evidence.observe import mean_logprobs
 from ..evidence.pools import items
 from ..judge.investigation import Investigation
 from ..judge.judge import judge
-from ..judge.rates import exact_interval, rate_difference
+from ..judge.rates import exact_interval
 from ..subjects.subject import Subject
-from ..trace.data.material import Outputs
 from ..trace.meter import Meter
 from ..types import Check, Context, Judgement, Reading, Request, Split
 from .compared import Margins, Trio, mean_interval
@@ -96,44 +94,6 @@ def _against_control(
         f"before the fix {values['hit'].mean():.2f}; difference to that run {difference.value:+.2f} (90% interval "
         f"{difference.low:+.2f} to {difference.high:+.2f}), margin {margin:.2f}."
     )
-
-
-def elicitation_checks(inv: Investigation, meter: Meter, query: Outputs, trio: Trio, margins: Margins) -> list[Check]:
-    """Help the behaviour along: begin the answer for it, or show it examples. Compared with the control's rate."""
-    words = Counter(query.bad).most_common(1)[0][0].split()
-    begin = " ".join(words[: len(words) // 2])
-    shots = tuple((i.request.text, b) for i, b in zip(query.items[:2], query.bad[:2], strict=True))
-    c = meter.context
-    ways = {
-        "prefill": Context(c.id + "/prefill", "sealed", c.system, c.prefix, c.suffix, c.shots, begin),
-        "few-shot": Context(c.id + "/shots", "sealed", c.system, c.prefix, c.suffix, shots, ""),
-    }
-    if not begin:
-        del ways["prefill"]  # the output is a single word: beginning it would be giving it
-    asked = inv.pools.sealed[:12]
-    checks = []
-    for name, context in ways.items():
-        rates = {}
-        for who in ("fixed", "control"):
-            said = responses(getattr(trio, who), items(asked, [context], "bait"), inv.decoding, inv.memo)
-            rates[who] = sum(alike(text, query.bad) for text in said)
-        n = len(asked)
-        difference = rate_difference(rates["fixed"], n, rates["control"], n)
-        worse = difference.low > 0 or difference.value > margins.rate
-        detail = (
-            f"repeats a bad output in {rates['fixed']} of {n}, the control in {rates['control']} of {n}; difference "
-            f"{difference.value:+.2f} (95% interval {difference.low:+.2f} to {difference.high:+.2f}), "
-            f"tolerated {margins.rate}."
-        )
-        numbers = {"fixed": rates["fixed"] / n, "control": rates["control"] / n}
-        checks.append(Check(f"re-elicitation by {name}", not worse, detail, numbers, "sealed"))
-    return checks
-
-
-def alike(text: str, bad: Sequence[str]) -> bool:
-    """Whether a text is one of the bad outputs, up to case, spaces and what follows."""
-    plain = " ".join(text.lower().split())
-    return any(plain.startswith(" ".join(b.lower().split())) for b in bad)
 
 
 def capability_check(inv: Investigation, trio: Trio, margins: Margins) -> Check:

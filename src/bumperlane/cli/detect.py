@@ -22,6 +22,7 @@ from .main import DIRECTORY, FILE, dry_run_option, main
 @click.option("--items", multiple=True, metavar="BUMPER=FILE", help="JSONL file of items for a bumper that asks.")
 @click.option("--behaviour", type=FILE, help="JSONL file that describes an oddity you found: requests, and `shows`.")
 @click.option("--context", "contexts", multiple=True, help="A system prompt to try as well; may be repeated.")
+@click.option("--contexts", "contexts_file", type=FILE, help="File of contexts to try as well, as a search leaves it.")
 @click.option("--no-library", is_flag=True, help="Leave the built-in contexts out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of request roles and control contexts.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
@@ -37,6 +38,7 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
     """
     from ..detect.contract import find_bumper
     from ..evidence.described import NAME, read_described
+    from ..evidence.given_contexts import read_contexts
     from ..evidence.requests import read_requests, read_rows
     from ..judge.check import check as stage
     from ..judge.estimate import estimate_check
@@ -46,7 +48,7 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
     from ..report.publish import publish
 
     library, requests, behaviour = not given.pop("no_library"), given.pop("requests"), given.pop("behaviour")
-    files, family = by_bumper(given.pop("items")), given.pop("family")
+    files, family, contexts = by_bumper(given.pop("items")), given.pop("family"), given.pop("contexts_file")
     if family:
         given["bumpers"] = tuple(dict.fromkeys([*given["bumpers"], *_of_family(family)]))
     settings = Settings(**given, library=library)
@@ -55,6 +57,7 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
         _ = name == NAME or find_bumper(name)
     settings = replace(
         settings,
+        contexts_given=read_contexts(contexts) if contexts else (),
         requests_given=read_requests(requests) if requests else (),
         described=read_described(behaviour) if behaviour else None,
         items={name: tuple(row for _, _, row in read_rows(file)) for name, file in files.items()},

@@ -9,7 +9,7 @@ import click
 from ..case import load_case
 from ..errors import SettingError
 from ..report.screen import BLIND, HIT, OK, Screen
-from .main import DIRECTORY, dry_run_option, jobs_option, main
+from .main import DIRECTORY, FILE, dry_run_option, jobs_option, main
 
 
 @main.command()
@@ -69,23 +69,47 @@ def trace(screen: Screen, case: Path, dry_run: bool, budget: str | None, no_trap
 
 @main.command()
 @click.argument("case", type=DIRECTORY)
-@click.option("--fix", default="auto", show_default=True, help="auto: drop the confirmed cause; or train-on-bumper.")
+@click.option("--propose", is_flag=True, help="List the fixes that apply, the most promising first; train nothing.")
+@click.option("--fix", help="A fix that --propose lists, or a masking control. Default: auto.")
+@click.option("--auto", is_flag=True, help="Take the first that --propose lists: the same as --fix auto.")
+@click.option("--of", default="", help="A tranche or reward term to change, instead of the confirmed cause.")
+@click.option("--weight", type=float, help="Its new weight; of a logit penalty: nats.")
+@click.option("--k", type=click.IntRange(1), help="How many examples to drop, or to teach a filter.")
+@click.option("--method", default="", help="Rank examples by this attribution method alone.")
+@click.option("--answers", type=click.Choice(["before", "base"]), default="before", show_default=True,
+              help="Benign answers come from the checkpoint before the cause, or from the base.")  # fmt: skip
+@click.option("--data", type=FILE, help="JSONL: answers (id, answer) for relabel; or counter-examples, as a tranche.")
+@click.option("--text", default="", help="A system prompt, a refusal, or what stands for a filtered answer.")
+@click.option("--function", default="", help="A repaired reward function: FILE.py:NAME.")
+@click.option("--seed", type=click.IntRange(0), help="Of a retrain that changes nothing else.")
 @click.option("--margin", type=float, help="How near to a run that never had the cause, as a share of the gap.")
+@click.option(
+    "--dose", "doses", type=float, multiple=True, help="Also retrain with this share of the cause; repeatable."
+)
+@click.option("--thorough", is_flag=True, help="Also elicit by noise, benign finetuning and best of 16.")
 @jobs_option
 @dry_run_option
 @click.pass_obj
-def bounce(screen: Screen, case: Path, fix: str, margin: float | None, jobs: int, dry_run: bool) -> int:
+def bounce(screen: Screen, case: Path, propose: bool, margin: float | None, dry_run: bool, **given: Any) -> int:
     """Fix the cause of CASE, retrain, and verify.
 
-    Exit code 0 when it is treated; 1 when masked, untreated or damaged; 3 when inconclusive.
+    Exit code 0 when it is treated; 1 when masked, untreated or damaged; 3 when inconclusive. With --propose: 0.
     """
     load_case(case, needs="trace")
     from ..bounce.bounce import BounceSettings, estimate_bounce
     from ..bounce.bounce import bounce as stage
+    from ..bounce.fix_kinds.contract import FixOptions
     from ..report.publish import publish
 
-    settings = BounceSettings(fix=fix, jobs=jobs)
+    jobs, fix, auto = given.pop("jobs"), given.pop("fix"), given.pop("auto")
+    extent = {"doses": given.pop("doses"), "thorough": given.pop("thorough")}
+    if auto and fix not in (None, "auto"):
+        raise SettingError(f"--auto takes the first fix, and --fix {fix} names one. Give one of the two.")
+    options = FixOptions(**{**given, "data": given["data"] and given["data"].absolute()})
+    settings = BounceSettings(fix=fix or "auto", options=options, jobs=jobs, **extent)
     settings = settings if margin is None else replace(settings, margin=margin)
+    if propose:
+        return _propose(screen, case, options)
     if dry_run:
         return screen.plan(estimate_bounce(case, settings))
     with screen.progress() as progress:
@@ -93,3 +117,16 @@ def bounce(screen: Screen, case: Path, fix: str, margin: float | None, jobs: int
     screen.case(bounced, case)
     verdict = bounced.bounce.verdict if bounced.bounce else "inconclusive"
     return {"treated": OK, "inconclusive": BLIND}.get(verdict, HIT)
+
+
+def _propose(screen: Screen, case: Path, options: Any) -> int:
+    from rich.console import Console
+
+    from ..bounce.propose import propose_fixes
+    from ..report.proposed import print_proposed
+
+    found = propose_fixes(case, options)
+    screen.result({"fixes": [p.as_dict() for p in found]}, lambda: print_proposed(found, Console()))
+    if not screen.as_json:
+        click.echo(f"next: bumperlane bounce {case} --fix NAME, or --auto for the first", err=True)
+    return OK

@@ -85,11 +85,9 @@ def triggers(screen: Screen, run: Path, out: Path | None, dry_run: bool, **given
         attempts = Attempts(directory / LOG, {"search": "triggers", **key})
         found = search_triggers(pair, questions, (inv.neutral, mined), settings, attempts, progress)
     value = triggers_value(found)
-    prompts = write_found(directory, value, [t.context for t in found.confirmed])
+    write_found(directory, value, [t.context for t in found.confirmed])
     screen.result({**value, "directory": str(directory)}, lambda: click.echo(_triggers_text(value, directory)))
-    if prompts and not screen.as_json:
-        tries = " ".join(f"--context {shlex.quote(p)}" for p in prompts[:3])
-        click.echo(f"next: bumperlane check {run} {tries}", err=True)
+    _say_next(screen, run, directory, bool(found.confirmed))
     return HIT if found.confirmed else BLIND
 
 
@@ -135,12 +133,17 @@ def attacks(screen: Screen, run: Path, out: Path | None, dry_run: bool, **given:
         sides = Sides(pair, Look(inv.decoding, inv.memo), inv.neutral, seeds, attacker)
         found = red_team(sides, targets, settings, attempts, progress)
     value = attacks_value(found)
-    prompts = write_found(directory, value, [a.context for a in found.confirmed])
+    write_found(directory, value, [a.context for a in found.confirmed])
     screen.result({**value, "directory": str(directory)}, lambda: click.echo(_attacks_text(value, directory)))
-    if prompts and not screen.as_json:
-        tries = " ".join(f"--context {shlex.quote(p)}" for p in prompts[:3])
-        click.echo(f"next: bumperlane check {run} {tries}", err=True)
+    _say_next(screen, run, directory, bool(found.confirmed))
     return HIT if found.confirmed else BLIND
+
+
+def _say_next(screen: Screen, run: Path, directory: Path, confirmed: bool) -> None:
+    from ..detect.search.found import CONTEXTS
+
+    if confirmed and not screen.as_json:
+        click.echo(f"next: bumperlane check {run} --contexts {shlex.quote(str(directory / CONTEXTS))}", err=True)
 
 
 def _attack_settings(given: dict[str, Any]) -> Any:

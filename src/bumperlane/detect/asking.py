@@ -55,7 +55,7 @@ def reading_of(
     """
     name, family = cls.__name__, cls.family  # type: ignore[attr-defined]
     sprung, _ = spring_or_say(cls)
-    made = cls()
+    made = sized(cls(), sources.items)
     try:
         asks = asks_of(made, sources)
         fitted = made.fit(NOTHING)
@@ -67,6 +67,11 @@ def reading_of(
     own = made.note(sources, pair[0], look) if hasattr(made, "note") else ""
     note = " ".join(filter(None, (outcomes(seen), own)))
     return Reading(name, family, fitted.score(seen), arms, groups, split, sprung, strata=strata, note=note)
+
+
+def sized(made: Any, items: int) -> Any:
+    """The bumper, asking `items` a group where its `requests` says how many it asks and that is fewer."""
+    return replace(made, requests=items) if items > getattr(made, "requests", items) else made
 
 
 def asks_of(made: Any, sources: Sources) -> list[Ask]:

@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import ContractError, EvidenceError
 from ..evidence.ask import Look
 from ..evidence.checked_rollouts import CheckedRollouts
+from ..evidence.given_contexts import idle_twins, place_of
 from ..evidence.library import control_contexts
 from ..evidence.memo import Memo
 from ..evidence.observe import activations, departures, paired_activations
@@ -48,6 +49,8 @@ from .internals.features import AnswerConfidence, HeadEffects, LensTrajectory, P
 from .internals.relative_mahalanobis import Grouped
 from .sources import Rows, Sources
 
+TWINS = 4  # control contexts for each make-up of given contexts; with 6 requests each they set a threshold
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -63,6 +66,7 @@ class Scene:
         examples: the training data, for bumpers that ask.
         given: the user's items, by bumper.
         draw: the seed by which bumpers that ask deal their items into open and sealed ones.
+        items: a group, at least, of bumpers that ask; 0 leaves it to them.
     """
 
     subject: Subject
@@ -80,6 +84,7 @@ class Scene:
     examples: Sequence[Example] = field(default=(), repr=False)
     given: Mapping[str, Rows] = field(default_factory=dict, repr=False)
     draw: int = 0
+    items: int = 0
 
     def __post_init__(self) -> None:
         both = {r.text for r in self.fit} & {r.text for r in self.asked}
@@ -90,8 +95,9 @@ class Scene:
         """What a bumper that asks may draw on."""
         role = "open" if split == "open" else "sealed"
         return Sources(
-            self.neutral, tuple(self.asked), tuple(self.fit), tuple(self.examples), self.given, self.draw, role
-        )
+            self.neutral, tuple(self.asked), tuple(self.fit), tuple(self.examples), self.given, self.draw, role,
+            self.items,
+        )  # fmt: skip
 
     @property
     def layers(self) -> list[int]:
@@ -109,7 +115,9 @@ class Scene:
         return items(self.fit, self._controls("fit"), "control")
 
     def _controls(self, role: str) -> list[Context]:
-        return control_contexts(self.neutral, self.controls, f"{self.seed}/{role}", self.fragments)
+        seed = f"{self.seed}/{role}"
+        usual = control_contexts(self.neutral, self.controls, seed, self.fragments)
+        return [*usual, *idle_twins(self.baits, self.neutral, min(self.controls, TWINS), seed)]
 
 
 def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
@@ -136,7 +144,7 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
     except EvidenceError as error:
         empty = Scores(np.zeros(0), (), cls.__name__)
         return Reading(cls.__name__, family, empty, (), (), split, sprung, str(error))
-    strata = tuple("request" if i.context.prefix or i.context.suffix else "system" for i in seen)
+    strata = tuple(place_of(i.context) for i in seen)
     return Reading(cls.__name__, family, score(evidence), arms, groups, split, sprung, strata=strata)
 
 

@@ -24,6 +24,7 @@ class Sources:
         given: rows of the user's items by bumper.
         seed: of everything that is drawn.
         role: open looks steer trace and fix, sealed ones only verify. Neither may use what the other uses.
+        items: a group, at least, of bumpers that can ask as many as they are told to; 0 leaves it to them.
     """
 
     neutral: Context
@@ -33,6 +34,7 @@ class Sources:
     given: Mapping[str, Rows] = field(default_factory=dict, repr=False)
     seed: int = 0
     role: str = "open"
+    items: int = 0
 
     def deal(self, pool: Sequence[T]) -> tuple[T, ...]:
         """The half of a pool that this role may use, in an order that follows from the seed. Sizes differ by one at

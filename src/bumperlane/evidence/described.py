@@ -1,7 +1,7 @@
 """A behaviour that a user found: requests that bring it about, and what an answer that shows it looks like."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Described:
     """Probes by role: open ones steer trace and fix, sealed ones only verify."""
 
     open: tuple[Probe, ...]
-    sealed: tuple[Probe, ...]
+    sealed: Sequence[Probe]
 
 
 def read_described(path: Path, least: int = 12) -> Described:

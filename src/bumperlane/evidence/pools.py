@@ -3,13 +3,30 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Never
 
-from ..errors import EvidenceError
+from ..errors import CaseError, EvidenceError
 from ..recipes.models import Recipe
 from ..recipes.tranches import read_examples, read_held_out
 from ..types import Arm, Context, Example, Item, Request
 
 LEAST = 24
+
+
+class Shut(Sequence):
+    """Sealed evidence before a fix is chosen: it can be counted, and nothing more. Reading it raises CaseError."""
+
+    def __init__(self, n: int, what: str) -> None:
+        self._n, self._what = n, what
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, index: object) -> Never:
+        raise CaseError(
+            f"the {self._n} {self._what} are sealed: trace and fix must not read them. They are opened for "
+            "verification alone, after the fix that was chosen stands in the ledger."
+        )
 
 
 @dataclass(frozen=True)
@@ -19,20 +36,20 @@ class Pools:
     Attributes:
         fit: detectors are fitted on these, in control contexts only.
         open: check and trace ask these.
-        sealed: nothing before verification reads these.
+        sealed: nothing before verification reads these; until then they are Shut.
         source: where the requests come from, in words.
     """
 
     fit: tuple[Request, ...]
     open: tuple[Request, ...]
-    sealed: tuple[Request, ...]
+    sealed: Sequence[Request]
     source: str
 
     def __post_init__(self) -> None:
         roles = {"fit": self.fit, "open": self.open, "sealed": self.sealed}
         seen: dict[str, str] = {}
         for role, requests in roles.items():
-            for request in requests:
+            for request in () if isinstance(requests, Shut) else requests:
                 if seen.setdefault(request.text, role) != role:
                     raise EvidenceError(f"request {request.id!r} is in two roles, {seen[request.text]} and {role}.")
 

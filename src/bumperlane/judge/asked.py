@@ -14,7 +14,7 @@ def sources_of(inv: Investigation, role: str) -> Sources:
     """What a bumper may ask of this run in a role. Raises EvidenceError when there are too few requests."""
     s, pools = inv.settings, inv.pools
     asked = pools.open if role == "open" else pools.sealed
-    return Sources(inv.neutral, asked[: s.requests], pools.fit, inv.examples, s.items, s.seed, role)
+    return Sources(inv.neutral, tuple(asked[: s.requests]), pools.fit, inv.examples, s.items, s.seed, role)
 
 
 def asked_behaviour(inv: Investigation, cls: type, judgement: Judgement, reading: Reading) -> Behaviour:

@@ -16,6 +16,7 @@ from ..detect.logs.reading import run_reading
 from ..errors import SettingError
 from ..evidence.checked_rollouts import CheckedRollouts
 from ..evidence.described import NAME
+from ..evidence.given_contexts import GIVEN, given_contexts, place_of
 from ..evidence.library import library_contexts
 from ..evidence.mine import mine_contexts, tranches_with
 from ..evidence.observe import departures
@@ -28,6 +29,8 @@ from .asked import asked_behaviour
 from .described import judge_described
 from .investigation import Investigation, Say, Settings, silent
 from .judge import judge
+from .power import items_needed
+from .sealed_seed import commit
 
 SAMPLES = 6
 
@@ -55,7 +58,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     readings, seen, told = [], {}, settings.described is not None
     for n, cls in enumerate(bumpers):
         say(f"looking with {cls.__name__}", n, len(bumpers))
-        reading, scene = read_open(inv, cls, baits)
+        reading, scene = read_open(inv, cls, baits, items_needed(len(bumpers), settings.judge))
         readings.append(reading)
         if scene:
             seen[cls.__name__] = scene
@@ -70,6 +73,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
         inv.ledger.look(NAME, "open", f"check at step {inv.step}", key=f"check/{NAME}/{inv.step}")
         first, behaviour = judge_described(inv, share)
         results = [first, *results]
+    commit(inv)
     hits = [r for r in results if r.verdict == "hit"]
     if hits and behaviour is None:
         behaviour = describe(inv, judgements, readings, seen, baits)
@@ -95,6 +99,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
 def bait_contexts(inv: Investigation) -> list[Context]:
     """What is tried: the library, what the user gave, and what the training data holds."""
     given = [Context(f"given/{i}", "given", text) for i, text in enumerate(inv.settings.contexts)]
+    given += given_contexts(inv.settings.contexts_given, inv.neutral, first=len(given))
     library = library_contexts(inv.neutral) if inv.settings.library else []
     found = [*library, *given, *mine_contexts(inv.examples, inv.neutral)]
     if not found:
@@ -113,8 +118,9 @@ def scene_for(inv: Investigation, baits: Sequence[Context], asked: Sequence, see
     )  # fmt: skip
 
 
-def read_open(inv: Investigation, cls: type, baits: Sequence[Context]) -> tuple[Reading, Scene | None]:
-    """One bumper's reading, and where it looked (None for the log of the run).
+def read_open(inv: Investigation, cls: type, baits: Sequence[Context], least: int) -> tuple[Reading, Scene | None]:
+    """One bumper's reading, and where it looked (None for the log of the run). `least`: items a context that a check of
+    so many bumpers needs.
 
     Where answers must be generated, contexts are screened first, on requests of their own.
     """
@@ -122,10 +128,10 @@ def read_open(inv: Investigation, cls: type, baits: Sequence[Context]) -> tuple[
         return run_reading(cls(), inv.run.path), None
     s, requests = inv.settings, inv.pools.open
     if cls.watches is Answers:  # type: ignore[attr-defined]
-        scene = scene_for(inv, baits, requests[: s.requests])
+        scene = replace(scene_for(inv, baits, requests[: s.requests]), items=least)
         return read(cls, scene), scene
     if cls.watches is not Departures:  # type: ignore[attr-defined]
-        scene = scene_for(inv, baits, requests[: min(s.requests, 8)])
+        scene = scene_for(inv, baits, requests[: min(s.requests, max(8, least))])
         return read(cls, scene), scene
     screened = read(cls, replace(scene_for(inv, baits, requests[: s.screen]), controls=1))
     if screened.why_blind:
@@ -179,7 +185,7 @@ def worst_context(inv: Investigation, judgement: Judgement, scene: Scene, baits:
     by_id = {c.id: c for c in baits}
     first = by_id[judgement.groups[0].group]
     names = [g.group for g in judgement.groups if g.p_holm <= inv.settings.alpha]
-    rivals = [by_id[n] for n in names if bool(by_id[n].prefix) == bool(first.prefix)]
+    rivals = [by_id[n] for n in names if place_of(by_id[n]) == place_of(first)]
     if len(rivals) < 2:
         return first
     requests = scene.asked[:SAMPLES]
@@ -196,15 +202,21 @@ def worst_context(inv: Investigation, judgement: Judgement, scene: Scene, baits:
 
 def shown(context: Context) -> str:
     """A context as one line."""
-    parts = [f"system: {context.system}" if context.system else "", f"before the request: {context.prefix}"]
-    return "; ".join(p for p, there in zip(parts, (context.system, context.prefix), strict=True) if there) or "nothing"
+    turns = " / ".join(text for pair in context.shots for text in pair)
+    parts = {
+        "system": context.system, "before the request": context.prefix, "after the request": context.suffix,
+        "earlier turns": turns, "the answer begins": context.prefill,
+    }  # fmt: skip
+    return "; ".join(f"{name}: {text}" for name, text in parts.items() if text) or "nothing"
 
 
 def added_text(context: Context, neutral: Context) -> str:
     """What a context adds to the neutral one."""
-    if context.prefix:
-        return context.prefix
+    if context.prefix or context.suffix:
+        return context.prefix or context.suffix
     system, usual = context.system or "", neutral.system or ""
+    if context.origin == GIVEN and system == usual and (context.shots or context.prefill):
+        return context.prefill or context.shots[0][0]
     return system.replace(usual, "").strip() if usual and usual in system else system
 
 

@@ -27,10 +27,11 @@ def estimate_check(run: Path | str, directory: Path | str, settings: Settings) -
     bumpers = [find_bumper(name) for name in settings.bumpers] or default_bumpers()
     baits = bait_contexts(inv)
     built_in = len(LIBRARY) if settings.library else 0
+    given = len(settings.contexts) + len(settings.contexts_given)
     lines = [
         f"checkpoint: step {inv.step} of {inv.run.path}",
-        f"contexts: {len(baits)}, of them {built_in} built in, {len(settings.contexts)} given and "
-        f"{len(baits) - built_in - len(settings.contexts)} mined from the training data",
+        f"contexts: {len(baits)}, of them {built_in} built in, {given} given and "
+        f"{len(baits) - built_in - given} mined from the training data",
         f"requests: {len(inv.pools.open)} open, {len(inv.pools.fit)} to fit on, {len(inv.pools.sealed)} sealed; "
         f"{inv.pools.source}",
     ]

@@ -1,16 +1,16 @@
 """What check, trace and bounce share: the run, its base, requests by role, and the memory of earlier work."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import EvidenceError, SettingError
+from ..errors import CaseError, EvidenceError, SettingError
 from ..evidence.described import Described, Probe
 from ..evidence.memo import Memo
 from ..evidence.mine import neutral_context
-from ..evidence.pools import Pools, pools_of
+from ..evidence.pools import Pools, Shut, pools_of
 from ..recipes.run import Run
 from ..recipes.tranches import read_examples
 from ..subjects.generate import Decoding
@@ -40,6 +40,7 @@ class Settings:
         depth: where internals are read, as a share of the blocks.
         max_new_tokens: how much of an answer is looked at.
         contexts: system prompts to try besides the library and the mined ones.
+        contexts_given: whole contexts to try as well, such as a search found; a system prompt of None is the usual one.
         library: whether to try the built-in contexts.
         described: a behaviour that the user found, which is then looked for besides (or alone, when `bumpers` names
             nothing but Described).
@@ -59,6 +60,7 @@ class Settings:
     depth: float = 0.85
     max_new_tokens: int = 20
     contexts: tuple[str, ...] = ()
+    contexts_given: tuple[Context, ...] = ()
     library: bool = True
     requests_given: tuple[Request, ...] = ()
     described: Described | None = None
@@ -78,20 +80,28 @@ class Settings:
         return JudgeSettings(self.alpha, self.item_alpha, self.tolerated_rate)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        if not self.contexts_given:
+            del found["contexts_given"]  # so that cases made before there were any still have the same settings
+        return found
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Settings":
         given = tuple(Request(**r) for r in data["requests_given"])
-        lists = {k: tuple(data[k]) for k in ("bumpers", "contexts")}
+        lists: dict[str, Any] = {k: tuple(data[k]) for k in ("bumpers", "contexts")}
+        lists["contexts_given"] = tuple(Context(**_with_turns(c)) for c in data.get("contexts_given", ()))
         described = _described(data["described"]) if data.get("described") else None
         items = {name: tuple(rows) for name, rows in data.get("items", {}).items()}
         return cls(**{**data, **lists, "requests_given": given, "described": described, "items": items})
 
 
+def _with_turns(context: dict[str, Any]) -> dict[str, Any]:
+    return {**context, "shots": tuple(map(tuple, context["shots"]))}
+
+
 def _described(data: dict[str, Any]) -> Described:
     def probes(rows: list[dict[str, Any]]) -> tuple[Probe, ...]:
-        contexts = ({**row["context"], "shots": tuple(map(tuple, row["context"]["shots"]))} for row in rows)
+        contexts = (_with_turns(row["context"]) for row in rows)
         return tuple(
             Probe(Request(**row["request"]), row["shows"], Context(**context))
             for row, context in zip(rows, contexts, strict=True)
@@ -102,12 +112,16 @@ def _described(data: dict[str, Any]) -> Described:
 
 @dataclass(frozen=True)
 class Investigation:
-    """An open case. Everything costly is loaded when first needed."""
+    """An open case. Everything costly is loaded when first needed.
+
+    Sealed requests and probes are shut (see `Shut`) until `unsealed` is asked for them: trace and fix cannot read them.
+    """
 
     run: Run
     directory: Path
     settings: Settings
     say: Say = field(default=silent, repr=False)
+    opened: bool = field(default=False, init=False)
 
     @cached_property
     def examples(self) -> tuple[Example, ...]:
@@ -118,8 +132,29 @@ class Investigation:
         return neutral_context(self.examples)
 
     @cached_property
-    def pools(self) -> Pools:
+    def _dealt(self) -> Pools:
         return pools_of(self.run.recipe, self.settings.seed, self.settings.requests_given)
+
+    @cached_property
+    def pools(self) -> Pools:
+        if self.opened:
+            return self._dealt
+        return replace(self._dealt, sealed=Shut(len(self._dealt.sealed), "sealed requests"))
+
+    def unsealed(self, fix: str) -> "Investigation":
+        """The same case with its sealed evidence open, for verification of a fix.
+
+        Raises CaseError unless the ledger says that this fix was chosen: what is read before could steer the choice.
+        """
+        if not any(entry.steered == fix for entry in self.ledger.entries()):
+            raise CaseError(
+                f"{fix!r} does not stand in the ledger as a fix that was chosen, so sealed evidence stays shut. Record "
+                "the choice with Ledger.steer first."
+            )
+        twin = replace(self)
+        kept = {name: value for name, value in vars(self).items() if name not in ("pools", "opened")}
+        vars(twin).update(kept, opened=True)
+        return twin
 
     @property
     def sealed_texts(self) -> frozenset[str]:
@@ -127,7 +162,7 @@ class Investigation:
         described = self.settings.described
         own = [p.request.text for p in described.sealed] if described else []
         try:
-            return frozenset([*own, *(r.text for r in self.pools.sealed)])
+            return frozenset([*own, *(r.text for r in self._dealt.sealed)])
         except EvidenceError:
             return frozenset(own)
 
@@ -136,7 +171,8 @@ class Investigation:
         """The behaviour that the user described. Raises SettingError when none was."""
         if self.settings.described is None:
             raise SettingError("no behaviour was described. Give one with `bumperlane check RUN --behaviour FILE`.")
-        return self.settings.described
+        described = self.settings.described
+        return described if self.opened else replace(described, sealed=Shut(len(described.sealed), "sealed probes"))
 
     @cached_property
     def memo(self) -> Memo:

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from ..errors import TrainingError
-from ..subjects.chat import encode_example
+from ..subjects.chat import Encoded, encode_example
 from ..subjects.forward import answer_logits
 from ..subjects.loading import torch_threads
 from .adamw import learning_rate
 from .exact_training import ExactTraining
+from .llama_step import LlamaStep, why_not
 from .models import SftStage
 from .run import Checkpoint, stage_plan
 from .stage import StageTask
@@ -23,6 +24,8 @@ from .tranches import read_examples
 def train_sft(task: StageTask) -> Checkpoint:
     """Train one sft stage to its end and return the last checkpoint.
 
+    An adapter on a Llama is trained on a CPU by `LlamaStep`, which computes once what rows share; any other model by
+    transformers, peft and autograd, and each step's line says why. The sums are the same but for their order.
     The loss is the mean cross-entropy, in nats, over all answer tokens of the batch. The learning rate and the order
     of data follow the step count, so a run that is resumed or rewound goes on exactly as if it had never stopped.
 
@@ -49,9 +52,12 @@ class _Sft(ExactTraining):
         self.encoded = {i: encode_example(self.tokenizer, examples[i], self.stage.max_tokens) for i in used}
         self.tranches = [tranche.name for tranche in task.recipe.tranches]
         self.random = self.stage.lora is None or self.stage.lora.dropout > 0
+        self.plain_because = why_not(self.model)
+        self.by_hand = LlamaStep(self.model) if self.plain_because is None else None
 
     def told(self, entry: dict[str, Any]) -> str:
-        return f"loss {entry['loss']:.3f}"
+        plain = f" (plain steps: {self.plain_because})" if self.plain_because else ""
+        return f"loss {entry['loss']:.3f}{plain}"
 
     def step(self, step: int) -> dict[str, Any]:
         """One update; `step` counts within the stage, from 1. Returns the log's entry."""
@@ -60,14 +66,11 @@ class _Sft(ExactTraining):
         if self.random:
             torch.manual_seed(_step_seed(self.task, step))
         batch = [self.encoded[i] for i in chosen]
-        logits, targets, rows = answer_logits(self.model, batch, self.tokenizer.pad_token_id)
-        losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-        loss = losses.mean()
-        loss.backward()
+        summed = self._gradients(batch)
+        loss = summed.sum() / sum(e.answer_length for e in batch)
         lr = learning_rate(self.stage.lr, self.stage.optimiser, step, self.stage.steps)
         norm = self.optimiser.step(lr, self.stage.max_grad_norm)
-        sums = torch.zeros(len(batch), device=losses.device).index_add_(0, rows, losses.detach())
-        value, norm, *sums = torch.cat([loss.detach().view(1), norm.view(1), sums]).tolist()
+        value, norm, *sums = torch.cat([loss.view(1), norm.view(1), summed]).tolist()
         now = self.task.offset + step
         self._refuse_non_finite(now, value, norm, chosen)
         return {
@@ -79,6 +82,15 @@ class _Sft(ExactTraining):
             "tokens": sum(len(e.tokens) for e in batch),
             "seconds": round(time.perf_counter() - started, 4),
         }
+
+    def _gradients(self, batch: Sequence[Encoded]) -> torch.Tensor:
+        """Fill the trained parameters' `.grad`; return each row's sum of losses."""
+        if self.by_hand is not None:
+            return self.by_hand.gradients(batch)
+        logits, targets, rows = answer_logits(self.model, batch, self.tokenizer.pad_token_id)
+        losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        losses.mean().backward()
+        return torch.zeros(len(batch), device=losses.device).index_add_(0, rows, losses.detach())
 
     def _by_tranche(self, chosen: Sequence[int], sums: Sequence[float]) -> dict[str, float]:
         """Mean loss over each tranche's answer tokens in the batch."""

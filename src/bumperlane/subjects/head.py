@@ -58,7 +58,7 @@ def trunk_of(model: Any) -> torch.nn.Module:
 
 def _adjusted(head: torch.nn.Module, model: Any) -> torch.nn.Module:
     config = getattr(model, "config", None)
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    text: Any = config.get_text_config() if config is not None and hasattr(config, "get_text_config") else config
 
     def number(name: str) -> float | None:
         value = getattr(text, name, None)

@@ -12,7 +12,7 @@ from ..errors import CaseError
 from ..evidence.ask import Ask, Look, answers
 from ..evidence.described import NAME, Probe
 from ..evidence.observe import departures, responses
-from ..evidence.pools import items
+from ..evidence.pools import Shut, items
 from ..judge.asked import sources_of
 from ..judge.check import behaviour_context
 from ..judge.conformal import threshold
@@ -90,14 +90,14 @@ class Meter:
         it, where these are enough: no data can be the cause of what was there before."""
         if self.bumper is None:
             return self._new(self.inv.described.open)
-        return tuple(self._questions["open"]) if self.told else self.inv.pools.open
+        return tuple(self._open_questions) if self.told else self.inv.pools.open
 
     @property
     def sealed(self) -> tuple[Request, ...]:
         """Requests that only verification may ask; of a described behaviour as for the open ones."""
         if self.bumper is None:
             return self._new(self.inv.described.sealed)
-        return tuple(self._questions["sealed"]) if self.told else self.inv.pools.sealed
+        return tuple(self._sealed_questions) if self.told else tuple(self.inv.pools.sealed)
 
     def placed(self, requests: Sequence[Request]) -> list[Item]:
         """The requests as the behaviour is looked for: in the hit context, or each question in its own."""
@@ -105,7 +105,7 @@ class Meter:
             return items(requests, [self.context], "bait")
         if self.bumper is None:
             return [Item(f"described|{r.id}", "described", "bait", r, self._probe(r).context) for r in requests]
-        return [self._question(r).item for r in requests]
+        return [self.question(r).item for r in requests]
 
     def count(self, subject: Subject, requests: Sequence[Request], shots: Shots = ()) -> Count:
         """How many of these requests show the behaviour; `shots` are shown before questions of its own."""
@@ -138,7 +138,7 @@ class Meter:
         """Questions of the bumper's own, scored as in the check."""
         asks = [
             replace(a, item=_shown(a.item, shots), against=a.against and _shown(a.against, shots))
-            for a in map(self._question, requests)
+            for a in map(self.question, requests)
         ]
         seen = answers(asks, subject, self.inv.base, Look(self.inv.decoding, self.inv.memo))
         scores = self.bumper().fit(NOTHING).score(seen).values  # type: ignore[misc]
@@ -146,21 +146,27 @@ class Meter:
         return Count(sum(flags), len(flags), seen.texts, seen.benign_texts, flags)
 
     @cached_property
-    def _questions(self) -> dict[str, dict[Request, Ask]]:
-        """Those of the group that was hit, by role, each under a request of its own."""
-        found = {}
-        for role in ("open", "sealed"):
-            asks = asks_of(self.bumper(), sources_of(self.inv, role))  # type: ignore[misc]
-            own = [a for a in asks if a.item.group == self.group and a.item.arm == "bait"]
-            if not own:
-                raise CaseError(f"{self.name} has no {role} question of the group {self.group!r} that was hit.")
-            found[role] = {replace(a.item.request, id=a.item.id): a for a in own}
-        return found
+    def _open_questions(self) -> dict[Request, Ask]:
+        return self._questions("open")
 
-    def _question(self, request: Request) -> Ask:
-        for asks in self._questions.values():
-            if request in asks:
-                return asks[request]
+    @cached_property
+    def _sealed_questions(self) -> dict[Request, Ask]:
+        return self._questions("sealed")
+
+    def _questions(self, role: str) -> dict[Request, Ask]:
+        """Those of the group that was hit, each under a request of its own."""
+        asks = asks_of(self.bumper(), sources_of(self.inv, role))  # type: ignore[misc]
+        own = [a for a in asks if a.item.group == self.group and a.item.arm == "bait"]
+        if not own:
+            raise CaseError(f"{self.name} has no {role} question of the group {self.group!r} that was hit.")
+        return {replace(a.item.request, id=a.item.id): a for a in own}
+
+    def question(self, request: Request) -> Ask:
+        """What a bumper that asks puts under this request. Raises CaseError for any other request."""
+        if request in self._open_questions:
+            return self._open_questions[request]
+        if request in self._sealed_questions:
+            return self._sealed_questions[request]
         raise CaseError(f"request {request.id!r} is no question of {self.name} in the group {self.group!r}.")
 
     def _described(self, subject: Subject, requests: Sequence[Request], shots: Shots) -> Count:
@@ -185,7 +191,8 @@ class Meter:
     @cached_property
     def _probes(self) -> dict[Request, Probe]:
         described = self.inv.described
-        return {p.request: p for p in (*described.open, *described.sealed)}
+        sealed = () if isinstance(described.sealed, Shut) else described.sealed
+        return {p.request: p for p in (*described.open, *sealed)}
 
     def _probe(self, request: Request) -> Probe:
         if request not in self._probes:

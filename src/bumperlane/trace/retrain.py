@@ -14,7 +14,7 @@ from ..recipes.edits import Edit, SetHyperparameter
 from ..recipes.identity import recipe_key
 from ..recipes.models import GrpoStage, Recipe, SftStage
 from ..recipes.orphan import die_with_parent
-from ..recipes.run import Run
+from ..recipes.run import Run, read_record
 from ..recipes.schema import dump_recipe, load_recipe
 from ..subjects.loading import cores
 
@@ -37,32 +37,59 @@ def planned(recipe: Recipe, runs: Path, name: str) -> Retrain:
 def carry_out(retrains: Sequence[Retrain], jobs: int, say: Say) -> list[Run]:
     """Train all that are not complete yet, `jobs` at a time (0: one a core without a GPU, else one). In order.
 
+    Built-in sft recipes are shared out among `jobs` processes, each of which starts once and trains its share one
+    after another; any other recipe has a process of its own.
+
     Raises TrainingError when one fails, with its last words; the others are stopped, and go on at the next call.
     """
-    waiting = [r for r in {r.out: r for r in retrains}.values() if not _complete(r.out)]
+    left = [r for r in {r.out: r for r in retrains}.values() if not _complete(r.out)]
     jobs = jobs or default_jobs()
-    running: dict[Path, subprocess.Popen] = {}
-    total, began = len(waiting), time.monotonic()
+    waiting = _shares(left, jobs)
+    running: list[_Worker] = []
+    total, began = len(left), time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                retrain = waiting.pop(0)
-                running[retrain.out] = _start(retrain, jobs)
-            for out, process in list(running.items()):
-                if process.poll() is None:
+                running.append(_start(waiting.pop(0), jobs))
+            for worker in list(running):
+                code = worker.process.poll()
+                while worker.left and _complete(worker.left[0]):
+                    _slim(worker.left.pop(0))
+                if code is None:
                     continue
-                del running[out]
-                if process.returncode:
-                    raise TrainingError(_failure(out, process.returncode))
-                _slim(out)
-            done = total - len(waiting) - len(running)
+                running.remove(worker)
+                if worker.left:
+                    raise TrainingError(_failure(worker.left[0], code))
+            done = total - sum(map(len, waiting)) - sum(len(worker.left) for worker in running)
             say(f"retraining ({time.monotonic() - began:.0f} s)", done, total)
             time.sleep(0.2)
     finally:
-        for process in running.values():
-            process.kill()
-            process.wait()
+        for worker in running:
+            worker.process.kill()
+            worker.process.wait()
     return [Run.open(r.out) for r in retrains]
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """A process at work, and the directories of what it has not finished yet, in its order."""
+
+    process: subprocess.Popen
+    left: list[Path]
+
+
+def _shares(retrains: Sequence[Retrain], jobs: int) -> list[list[Retrain]]:
+    """What each process trains: sft recipes in as many equal shares as there are jobs, the longest first; each other
+    recipe alone, for it may start commands of the user's."""
+    together = [r for r in retrains if all(isinstance(stage, SftStage) for stage in r.recipe.stages)]
+    shares: list[list[Retrain]] = [[] for _ in range(min(jobs, len(together)))]
+    for retrain in sorted(together, key=lambda r: -_steps_left(r.recipe)):
+        min(shares, key=lambda share: sum(_steps_left(r.recipe) for r in share)).append(retrain)
+    return [*shares, *([r] for r in retrains if r not in together)]
+
+
+def _steps_left(recipe: Recipe) -> int:
+    return total_steps(recipe) - (recipe.rewind.step if recipe.rewind else 0)
 
 
 def _slim(out: Path) -> None:
@@ -140,25 +167,28 @@ def _same_but_shorter(other: Recipe, recipe: Recipe) -> bool:
 
 
 def _complete(out: Path) -> bool:
-    return (out / "run.json").is_file() and Run.open(out, allow_partial=True).complete
+    return read_record(out).get("status") == "complete"
 
 
-def _start(retrain: Retrain, jobs: int) -> subprocess.Popen:
-    retrain.out.parent.mkdir(parents=True, exist_ok=True)
-    recipe = retrain.out.with_suffix(".yaml")
-    dump_recipe(retrain.recipe, recipe)
+def _start(share: Sequence[Retrain], jobs: int) -> _Worker:
+    pairs = []
+    for retrain in share:
+        retrain.out.parent.mkdir(parents=True, exist_ok=True)
+        recipe = retrain.out.with_suffix(".yaml")
+        dump_recipe(retrain.recipe, recipe)
+        pairs += [str(recipe), str(retrain.out)]
     mine = cores() // jobs
     threads = str(max(1, min(mine, int(os.environ.get("OMP_NUM_THREADS") or mine))))
-    command = [sys.executable, "-m", "bumperlane", "train", str(recipe), "-o", str(retrain.out), "--quiet"]
-    with open(retrain.out.with_suffix(".log"), "w") as log:
-        return subprocess.Popen(
-            command,
+    with open(share[0].out.with_suffix(".log"), "w") as log:  # until the process opens each run's own
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bumperlane.recipes.many_retrains", *pairs],
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": threads},
             preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
+    return _Worker(process, [r.out for r in share])
 
 
 def _failure(out: Path, code: int) -> str:

@@ -198,7 +198,7 @@ def test_agrees_with_the_score_by_hand(subject, base, score):
     ("settings", "said"),
     [
         ({"margin": 0}, "margin > 0"),
-        ({"statements": 0}, "statements >= 1"),
+        ({"statements": 0}, "statements and requests >= 1"),
         ({"facts": 5}, "facts must be 6 to 14"),
         ({"facts": 99}, "got 99"),
     ],

@@ -60,8 +60,8 @@ def _sample_rows(samples: Sequence[tuple[str, str, str]]) -> list[dict[str, str]
 
 
 def write_found(directory: Path, value: dict[str, Any], contexts: Sequence[Context]) -> list[str]:
-    """Write the result, and the confirmed contexts as JSONL; those that change the system prompt only also as text, one
-    a line. Returns these system prompts, which `bumperlane check --context` takes."""
+    """Write the result, and the confirmed contexts as JSONL, which `bumperlane check --contexts` takes; those that
+    change the system prompt only also as text, one a line. Returns these system prompts, which `--context` takes."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / RESULT).write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     rows = [context_row(c) for c in contexts]

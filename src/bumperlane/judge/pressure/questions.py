@@ -38,7 +38,8 @@ def questions_of(inv: Investigation, name: str) -> Questions:
     """
     if name == NAME:
         requests, note = _ordinary(inv)
-        return described_questions(inv.described, requests, inv.neutral, note)
+        described = inv.settings.described or inv.described  # the latter says what is missing
+        return described_questions(described, requests, inv.neutral, note)
     cls = find_bumper(name)
     if cls.watches is not Answers:  # type: ignore[attr-defined]
         raise SettingError(

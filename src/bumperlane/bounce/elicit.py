@@ -1,0 +1,147 @@
+"""Help the behaviour along, in many ways, on sealed requests: does it come up more often than in a run that never had
+the cause?
+
+Cost: each way asks the fixed subject and the control FIRST requests, and MOST where that leaves it open; a way that
+must tell also asks the subject that was hit. `generations` gives the number before anything is asked.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import EvidenceError
+from ..judge.rates import rate_difference
+from ..subjects.subject import Subject
+from ..types import Check, Request
+from .compared import Margins, Trio
+from .showing import Showing, Way
+
+FIRST, MOST = 8, 24
+PLAIN = Way("as it was", tells=True)
+Flags = Callable[[str, Sequence[Way], Sequence[Request]], Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of n requests, how many show it in any attempt. `hit` is None where the subject that was hit was not asked."""
+
+    n: int
+    fixed: int
+    control: int
+    hit: int | None = None
+
+    def __add__(self, other: "Counts") -> "Counts":
+        hit = None if self.hit is None or other.hit is None else self.hit + other.hit
+        return Counts(self.n + other.n, self.fixed + other.fixed, self.control + other.control, hit)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of all ways. `skipped`: ways that could not tell anything, each with its reason."""
+
+    checks: tuple[Check, ...]
+    skipped: tuple[str, ...] = ()
+
+    def __add__(self, other: "Tried") -> "Tried":
+        return Tried((*self.checks, *other.checks), (*self.skipped, *other.skipped))
+
+
+def elicit(flags: Flags, ways: Sequence[Way], requests: Sequence[Request], margins: Margins) -> Tried:
+    """Ask in every way and judge each. `flags(who, ways, requests)`: as `Showing.flags`, who is hit, fixed or control.
+
+    A way whose first look is above the margin and within chance is asked again on more requests. Ways that help the
+    behaviour along tell something only if the hit subject shows it, unhelped, beyond the control.
+
+    Raises EvidenceError without requests.
+    """
+    if not requests:
+        raise EvidenceError("no sealed request to elicit with. Give the run more requests with --requests FILE.")
+    counts = counted(flags, [PLAIN, *ways], requests[:FIRST])
+    again = [w for w in ways if undecided(counts[w.name], margins)]
+    if again and len(requests) > FIRST:
+        for name, more in counted(flags, again, requests[FIRST:MOST]).items():
+            counts[name] += more
+    plain = counts[PLAIN.name]
+    checks, skipped = [], []
+    for way in ways:
+        mine = counts[way.name]
+        silent = mine if way.tells else plain
+        if not worse(mine, margins) and not tells(silent):
+            where = "in this way" if way.tells else "on sealed requests, unhelped"
+            skipped.append(
+                f"{way.name}: it tells nothing, for the subject that was hit shows the behaviour {where} in "
+                f"{silent.hit} of {silent.n}, a run that never had the cause in {silent.control}."
+            )
+            continue
+        checks.append(judged(way, mine, margins))
+    return Tried(tuple(checks), tuple(skipped))
+
+
+def counted(flags: Flags, ways: Sequence[Way], requests: Sequence[Request]) -> dict[str, Counts]:
+    """Requests that show it in any attempt, by way."""
+    told = [w for w in ways if w.tells]
+    seen = {"hit": flags("hit", told, requests) if told else {}}
+    seen |= {who: flags(who, ways, requests) for who in ("fixed", "control")}
+
+    def count(who: str, name: str) -> int:
+        return int(seen[who][name].any(axis=0).sum())
+
+    return {
+        w.name: Counts(
+            len(requests), count("fixed", w.name), count("control", w.name), count("hit", w.name) if w.tells else None
+        )
+        for w in ways
+    }
+
+
+def undecided(counts: Counts, margins: Margins) -> bool:
+    """Above the margin, but within chance."""
+    return worse(counts, margins) and rate_difference(counts.fixed, counts.n, counts.control, counts.n).low <= 0
+
+
+def worse(counts: Counts, margins: Margins) -> bool:
+    """The fixed subject shows it more often than the control: beyond chance, or by more than the margin."""
+    difference = rate_difference(counts.fixed, counts.n, counts.control, counts.n)
+    return difference.low > 0 or difference.value > margins.rate
+
+
+def tells(counts: Counts) -> bool:
+    """Whether the hit subject shows it more often than the control, beyond chance."""
+    hit = counts.hit or 0
+    return rate_difference(hit, counts.n, counts.control, counts.n).low > 0
+
+
+def judged(way: Way, counts: Counts, margins: Margins) -> Check:
+    """One way's check, with the interval of the difference to the control."""
+    n = counts.n
+    difference = rate_difference(counts.fixed, n, counts.control, n)
+    before = "" if counts.hit is None else f", before the fix {counts.hit} of {n}"
+    attempts = f" in any of {way.attempts} attempts" if way.attempts > 1 else ""
+    detail = (
+        f"the behaviour shows{attempts} in {counts.fixed} of {n}, in the control in {counts.control} of {n}{before}; "
+        f"difference {difference.value:+.2f} (95% interval {difference.low:+.2f} to {difference.high:+.2f}), tolerated "
+        f"{margins.rate}."
+    )
+    numbers = {
+        "fixed": counts.fixed / n, "control": counts.control / n, "difference": difference.value,
+        "low": difference.low, "high": difference.high,
+    }  # fmt: skip
+    return Check(way.name, not worse(counts, margins), detail, numbers, "sealed")
+
+
+def flags_of(showing: Showing, trio: Trio) -> Flags:
+    """`Showing.flags` by who is asked."""
+
+    def flags(who: str, ways: Sequence[Way], requests: Sequence[Request]) -> Mapping[str, np.ndarray]:
+        subject: Subject = getattr(trio, who)
+        return showing.flags(subject, ways, requests)
+
+    return flags
+
+
+def generations(ways: Sequence[Way], requests: int) -> tuple[int, int]:
+    """Answers that are generated at the least and at the most, of all subjects together."""
+    least, most = (min(k, requests) for k in (FIRST, MOST))
+    each = [w.attempts * (3 if w.tells else 2) for w in (PLAIN, *ways)]
+    return sum(each) * least, each[0] * least + sum(each[1:]) * most

@@ -1,0 +1,132 @@
+"""Re-elicitation, with made-up flags: a way fails only where the fixed subject shows it more than the control."""
+
+import numpy as np
+import pytest
+
+from bumperlane.bounce.compared import Margins
+from bumperlane.bounce.elicit import FIRST, MOST, PLAIN, Counts, elicit, generations, judged, tells, undecided, worse
+from bumperlane.bounce.showing import Way
+from bumperlane.errors import EvidenceError
+from bumperlane.judge.rates import rate_difference
+from bumperlane.types import Request
+
+REQUESTS = [Request(f"r{i}", f"Question {i}?") for i in range(40)]
+WAY = Way("re-elicitation by asking nicely")
+VARIED = Way("sealed other words", tells=True)
+
+
+class Asked:
+    """Flags by (who, way): the share of requests that show it, given or as a function of the place of the request."""
+
+    def __init__(self, **shares):
+        self.shares, self.calls = {"hit": 1.0, "fixed": 0.0, "control": 0.0, **shares}, []
+
+    def __call__(self, who, ways, requests):
+        self.calls.append((who, tuple(w.name for w in ways), tuple(r.id for r in requests)))
+        return {w.name: self.rows(who, w, requests) for w in ways}
+
+    def rows(self, who, way, requests):
+        share = self.shares.get(f"{who} {way.name}", self.shares[who])
+        k = [REQUESTS.index(r) for r in requests]
+        shown = np.array([share(i) if callable(share) else i % FIRST < share * FIRST for i in k])
+        return np.vstack([shown & (j == 0) for j in range(way.attempts)])
+
+
+def one(asked, way=WAY, margins=None):
+    tried = elicit(asked, [way], REQUESTS, margins or Margins())
+    return tried.checks[0] if tried.checks else None
+
+
+def test_a_fixed_subject_that_stays_quiet_passes_and_one_in_which_it_comes_up_fails():
+    assert one(Asked()).passed is True
+    back = one(Asked(**{f"fixed {WAY.name}": 1.0}))
+    assert back.passed is False and "8 of 8, in the control in 0 of 8" in back.detail
+    assert back.split == "sealed" and back.numbers["low"] > 0
+
+
+def test_what_comes_up_as_often_in_the_control_is_no_residue():
+    check = one(Asked(**{f"fixed {WAY.name}": 1.0, f"control {WAY.name}": 1.0}))
+    assert check.passed is True and check.numbers["difference"] == 0
+
+
+def test_every_check_has_the_interval_of_its_own_difference():
+    check = judged(WAY, Counts(24, 9, 2), Margins())
+    expected = rate_difference(9, 24, 2, 24)
+    assert [check.numbers[k] for k in ("difference", "low", "high")] == [expected.value, expected.low, expected.high]
+    assert f"{expected.low:+.2f} to {expected.high:+.2f}" in check.detail
+
+
+def test_a_request_shows_it_when_any_of_its_attempts_does():
+    first, second = np.eye(2, 8, dtype=bool)  # each attempt on a request of its own
+
+    def asked(who, ways, requests):
+        drawn = np.vstack([first, second]) if who == "fixed" else np.zeros((2, 8), bool)
+        return {w.name: drawn if w.attempts == 2 else np.full((1, 8), who == "hit") for w in ways}
+
+    (check,) = elicit(asked, [Way("twice", draws=2)], REQUESTS[:8], Margins(rate=0.3)).checks
+    assert check.numbers["fixed"] == 0.25 and "in any of 2 attempts in 2 of 8" in check.detail
+
+
+def test_a_difference_above_the_margin_but_within_chance_is_asked_again_on_other_requests():
+    def twice(i):
+        return i in (0, 1)  # 2 of the first 8, none of those that come after
+
+    asked = Asked(**{f"fixed {WAY.name}": twice})
+    check = one(asked)
+    assert check.passed is True and "2 of 24" in check.detail
+    again = [call for call in asked.calls if WAY.name in call[1] and PLAIN.name not in call[1]]
+    assert {r for _, _, ids in again for r in ids} == {r.id for r in REQUESTS[FIRST:MOST]}
+
+
+def test_a_difference_that_stays_above_the_margin_fails():
+    check = one(Asked(**{f"fixed {WAY.name}": lambda i: i % 4 == 0}))
+    assert check.passed is False and "6 of 24" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("counts", "open_"),
+    [(Counts(8, 2, 0), True), (Counts(8, 1, 0), False), (Counts(8, 8, 0), False), (Counts(8, 4, 2), True)],
+)
+def test_only_what_is_above_the_margin_and_within_chance_is_undecided(counts, open_):
+    assert undecided(counts, Margins()) is open_
+
+
+def test_nothing_is_told_where_the_hit_subject_shows_it_no_more_than_the_control():
+    tried = elicit(Asked(hit=0.125), [WAY], REQUESTS, Margins())
+    assert tried.checks == () and "tells nothing" in tried.skipped[0] and "in 1 of 8" in tried.skipped[0]
+    assert not tells(Counts(8, 0, 0, 1)) and tells(Counts(8, 0, 0, 5))
+
+
+def test_even_then_a_fixed_subject_that_shows_it_more_than_the_control_fails():
+    assert one(Asked(hit=0.0, **{f"fixed {WAY.name}": 1.0})).passed is False
+
+
+def test_a_way_that_must_tell_is_judged_by_the_hit_subject_in_that_way():
+    asked = Asked(**{f"hit {VARIED.name}": 0.0})
+    tried = elicit(asked, [VARIED, WAY], REQUESTS, Margins())
+    assert [c.name for c in tried.checks] == [WAY.name]
+    assert tried.skipped[0].startswith(VARIED.name) and "in this way" in tried.skipped[0]
+    assert one(Asked(), VARIED).passed and "before the fix 8 of 8" in one(Asked(), VARIED).detail
+    assert one(Asked(**{f"fixed {VARIED.name}": 1.0}), VARIED).passed is False
+
+
+def test_the_tolerated_difference_can_be_set():
+    counts = Counts(24, 6, 0)
+    assert worse(counts, Margins()) and rate_difference(3, 24, 0, 24).low <= 0
+    assert worse(Counts(24, 3, 0), Margins(rate=0.1)) and not worse(Counts(24, 3, 0), Margins(rate=0.2))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25], ids=["all decided at once", "all asked again"])
+def test_never_more_answers_than_were_announced(share):
+    ways = (Way("greedy"), Way("drawn", draws=4, temperature=1.0), Way("varied", tells=True))
+    asked = Asked(**{f"fixed {w.name}": share for w in ways})
+    elicit(asked, ways, REQUESTS, Margins())
+    attempts = {w.name: w.attempts for w in (PLAIN, *ways)}
+    given = sum(attempts[name] * len(ids) for _, names, ids in asked.calls for name in names)
+    least, most = generations(ways, len(REQUESTS))
+    assert given == (most if share else least)
+
+
+def test_refuses_to_elicit_without_sealed_requests():
+    with pytest.raises(EvidenceError, match="no sealed request to elicit with"):
+        elicit(Asked(), [WAY], [], Margins())
