@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from ..errors import EvidenceError, SettingError
+from ..recipes.run import RECORD
 from ..types import Arm, refuse_not_finite
 from .rollout_table import Columns, RolloutTable
 from .rollouts import read_rollouts
@@ -78,6 +79,11 @@ class Phases:
 def rollouts_in(path: Path, columns: Columns | None = None) -> RolloutTable:
     """The rollouts of a run directory, or of a JSONL file or a directory of them. Raises EvidenceError."""
     log = next((path / name for name in LOGS if (path / name).exists()), path)
+    if log == path and (path / RECORD).is_file():
+        raise EvidenceError(
+            f"the run {path} has no log of rollouts: nothing in it was trained by reward. A log that lies elsewhere goes "
+            f"into the run as {LOGS[0]}."
+        )
     return read_rollouts(log, columns)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import promises
-from bumperlane.detect.logs.reading import log_reading
+from bumperlane.detect.logs.reading import log_reading, run_reading
 from bumperlane.detect.logs.visible_against_held_out import VisibleAgainstHeldOut
 from bumperlane.errors import EvidenceError, SettingError
 from bumperlane.evidence.checked_rollouts import (
@@ -163,6 +163,13 @@ def test_reads_a_run_and_the_log_of_somebody_else(tmp_path):
     tables = rollouts_in(run), rollouts_in(tmp_path / "theirs.jsonl", columns)
     seen = [judge([log_reading(VisibleAgainstHeldOut(), t)], JudgeSettings())[0] for t in tables]
     assert [j.verdict for j in seen] == ["hit", "hit"] and seen[0].p_value == seen[1].p_value
+
+
+def test_a_run_without_rollouts_is_blind_and_is_not_read_as_a_log(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    reading = run_reading(VisibleAgainstHeldOut(), tmp_path)
+    assert "has no log of rollouts: nothing in it was trained by reward" in reading.why_blind
 
 
 def test_the_order_of_rows_changes_nothing():
