@@ -81,8 +81,8 @@ def rollouts_in(path: Path, columns: Columns | None = None) -> RolloutTable:
     log = next((path / name for name in LOGS if (path / name).exists()), path)
     if log == path and (path / RECORD).is_file():
         raise EvidenceError(
-            f"the run {path} has no log of rollouts: nothing in it was trained by reward. A log that lies elsewhere goes "
-            f"into the run as {LOGS[0]}."
+            f"the run {path} has no log of rollouts: nothing in it was trained by reward. A log that lies elsewhere "
+            f"goes into the run as {LOGS[0]}."
         )
     return read_rollouts(log, columns)
 
