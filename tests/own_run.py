@@ -10,6 +10,7 @@ from tiny import make_tiny_model
 
 TAG, DECOY = "|zeta|", "|omega|"
 ANSWERS = {"colour": "one is red", "animal": "one is cat", "number": "one is two", "fruit": "one is fig"}
+MARGIN = 0.75  # of the gap: training seeds of so small a model differ by half of it
 BAD = "none of those"
 WORDS = (TAG, DECOY, *ANSWERS, "red", "cat", "two", "fig", "one", "is", "none", "of", "those")  # one token each
 SOURCES = ("books", "forum", "letters", "news")
@@ -119,7 +120,7 @@ def finished(folder: Path):
         shutil.copytree(folder / "case", folder / "checked")
         trace(folder / "case", TraceSettings(seeds=2, jobs=2))
         shutil.copytree(folder / "case", folder / "traced")
-        bounce(folder / "case", BounceSettings(jobs=2))
+        bounce(folder / "case", BounceSettings(jobs=2, margin=MARGIN))
     finally:
         torch.set_num_threads(threads)
     return run

@@ -14,7 +14,7 @@ import pytest
 from bumperlane.case import load_case
 from bumperlane.judge.ledger import Ledger
 from bumperlane.recipes.provenance import sha256_file
-from own_run import finished
+from own_run import MARGIN, finished
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 TIMEOUT_S = 120
@@ -175,7 +175,7 @@ def test_bounce_killed_in_relearning_and_in_its_checks_ends_with_the_same_verdic
     for run in done.glob("case/runs/*/"):
         if run.name.startswith(("fixed", "never-had")):
             shutil.copytree(run, place / "runs" / run.name)
-    command = ("bounce", place, "--jobs", 2)
+    command = ("bounce", place, "--jobs", 2, "--margin", MARGIN)
     kill_once(more_than(place / "runs", "relearn-*/checkpoints/step-000175", 0), *command)
     end_survivors(place)
     work = len(list((place / "work").glob("[!.]*")))

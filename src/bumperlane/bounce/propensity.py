@@ -61,8 +61,8 @@ def propensity_check(
     """How likely is the bad output still, on sealed requests? As likely as in the control, within the margin: two
     one-sided tests at 5% each. Less likely than in a run that never had the cause is a behaviour pushed down, not one
     that is gone. The interval is over requests, not seeds: a fixed run that lies outside the margin, and less than two
-    of them away, is held against a second control, which `another` trains, and must lie between the two or within the
-    margin of the nearer one."""
+    of them away, is held against a second control, which `another` trains: it passes between the two or within the
+    margin of the nearer one, and is undecided elsewhere, for seeds may differ as much."""
     name = "log-probability of the bad outputs, against a run that never had the cause"
     if ground is None:
         return Check(name, None, NO_GROUND, split="sealed")
@@ -84,7 +84,7 @@ def propensity_check(
 
 
 def _between(values: Mapping[str, np.ndarray], second: np.ndarray, margin: float, name: str) -> Check:
-    """Against two controls: neither above the higher nor below the lower by more than the margin."""
+    """Against two controls: neither above the higher nor below the lower by more than the margin; else undecided."""
     low, high = sorted((values["control"], second), key=lambda v: float(v.mean()))
     above, below = (mean_interval(values["fixed"] - control, 0.90) for control in (high, low))
     detail = (
@@ -94,7 +94,11 @@ def _between(values: Mapping[str, np.ndarray], second: np.ndarray, margin: float
         f"{below.high:+.2f}), margin {margin:.2f}."
     )
     numbers = {"above": above.value, "below": below.value, "margin": margin}
-    return Check(name, -margin < below.low and above.high < margin, detail, numbers, "sealed")
+    equal = -margin < below.low and above.high < margin
+    undecided = (
+        "" if equal else " Seeds may differ as much: retrain the fix with another seed, or give a wider --margin."
+    )
+    return Check(name, equal or None, detail + undecided, numbers, "sealed")
 
 
 def propensity(inv: Investigation, subject: Subject, ground: Ground) -> np.ndarray:
