@@ -102,8 +102,8 @@ def story(case):
             cause["experiment"].pop("cpu_s")
     for step in found["experiments"]:
         del step["cpu_s"], step["wall_s"]
-    if found["bounce"]:
-        found["bounce"]["run"] = Path(found["bounce"]["run"]).name
+    for bounce in filter(None, (found["bounce"], *found["bounces"])):
+        bounce["run"] = Path(bounce["run"]).name
     return found
 
 
