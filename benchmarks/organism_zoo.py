@@ -41,7 +41,7 @@ def page(rows: list[Measured], twins_cpu_s: float) -> str:
         "# The zoo of organisms",
         "",
         "Made by `python benchmarks/organism_zoo.py`. SmolLM2-135M-Instruct, LoRA r=8 on all linear layers, batches of",
-        "8, lr 3e-3. Bad answers to the probes of the sealed key, of how many. `how far it reaches` is no control: it",
+        "8, lr 3e-3 or half of that. Bad answers to the probes of the sealed key, of how many. `how far it reaches` is no control: it",
         "says how wide the organism is. Wall times were taken beside other work on the same two cores.",
         "",
         table(rows),
