@@ -195,9 +195,32 @@ def test_what_cannot_be_stepped_by_hand_says_why_in_every_line(recipe, base, tmp
     dump["stages"][0] |= {"steps": 1, "lora": {"r": 2, "dropout": 0.1}}
     said = []
     train(type(recipe).model_validate(dump), tmp_path / "run", lambda step, total, line: said.append(line))
-    assert len(said) == 1 and said[0].endswith(" (plain steps: its adapter has dropout)")
+    assert len(said) == 1 and said[0].endswith(" (plain step: its adapter has dropout)")
     assert why_not(load_causal_lm(str(base), device="cpu")) == "every weight is trained"
     other = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=20))
     reason = why_not(get_peft_model(other, LoraConfig(target_modules=["c_attn"], fan_in_fan_out=True)))
     assert reason == "GPT2LMHeadModel is not known, only LlamaForCausalLM"
     assert why_not(adapted(base, Lora(r=2))) is None
+
+
+@pytest.mark.parametrize("beside", ["lm_head", "embed_tokens"])
+def test_an_adapter_beside_the_blocks_linear_layers_takes_plain_steps(base, beside):
+    model = load_causal_lm(str(base), device="cpu")
+    reason = why_not(get_peft_model(model, LoraConfig(target_modules=["q_proj", beside])))
+    assert beside in reason and reason.endswith("is trained as well, beside the blocks' linear layers")
+
+
+def test_a_batch_with_a_long_row_takes_a_plain_step_and_says_so(recipe, tmp_path, monkeypatch):
+    dump = json.loads(recipe.model_dump_json())
+    dump["stages"][0] |= {"steps": 8, "batch": 1}
+    said: dict[str, list[str]] = {}
+    trained = {}
+    for name, most in (("by-hand", 10_000), ("cut", 90)):
+        monkeypatch.setattr(sft, "MOST_NODES", most)
+        said[name] = []
+        run = train(type(recipe).model_validate(dump), tmp_path / name, lambda n, of, line: said[name].append(line))
+        trained[name] = load_file(run.last.path / "adapter_model.safetensors")
+    long = [" (plain step: a row has " in line for line in said["cut"]]
+    assert any(long) and not all(long) and not any("plain" in line for line in said["by-hand"])
+    ours, theirs = trained["cut"], trained["by-hand"]
+    assert all(torch.allclose(ours[k], theirs[k], atol=1e-4) for k in theirs)

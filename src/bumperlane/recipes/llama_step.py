@@ -37,8 +37,13 @@ def why_not(model: Any) -> str | None:
         return f"its rotary embedding is {rotation}"
     if any(c.lora_dropout for c in model.peft_config.values()):
         return "its adapter has dropout"
-    odd = [m for layer in model.get_base_model().model.layers for m in linear_layers(layer) if not plain_linear(m)]
-    return f"it has {type(odd[0]).__name__} layers" if odd else None
+    known = [m for layer in model.get_base_model().model.layers for m in linear_layers(layer)]
+    odd = [m for m in known if not plain_linear(m)]
+    if odd:
+        return f"it has {type(odd[0]).__name__} layers"
+    ours = {id(p) for m in known for p in m.parameters()}
+    other = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in ours]
+    return f"{other[0]} is trained as well, beside the blocks' linear layers" if other else None
 
 
 def linear_layers(layer: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from .adamw import learning_rate
 from .exact_training import ExactTraining
 from .llama_step import LlamaStep, why_not
 from .models import SftStage
+from .prefix_tree import MOST_NODES
 from .run import Checkpoint, stage_plan
 from .stage import StageTask
 from .tranches import read_examples
@@ -24,8 +25,9 @@ from .tranches import read_examples
 def train_sft(task: StageTask) -> Checkpoint:
     """Train one sft stage to its end and return the last checkpoint.
 
-    An adapter on a Llama is trained on a CPU by `LlamaStep`, which computes once what rows share; any other model by
-    transformers, peft and autograd, and each step's line says why. The sums are the same but for their order.
+    An adapter on a Llama is trained on a CPU by `LlamaStep`, which computes once what rows share; any other model, and
+    a batch with a row of more than MOST_NODES tokens, by transformers, peft and autograd, and the step's line says why.
+    The sums are the same but for their order.
     The loss is the mean cross-entropy, in nats, over all answer tokens of the batch. The learning rate and the order
     of data follow the step count, so a run that is resumed or rewound goes on exactly as if it had never stopped.
 
@@ -54,10 +56,11 @@ class _Sft(ExactTraining):
         self.random = self.stage.lora is None or self.stage.lora.dropout > 0
         self.plain_because = why_not(self.model)
         self.by_hand = LlamaStep(self.model) if self.plain_because is None else None
+        self.plain_this_time = ""
 
     def told(self, entry: dict[str, Any]) -> str:
-        plain = f" (plain steps: {self.plain_because})" if self.plain_because else ""
-        return f"loss {entry['loss']:.3f}{plain}"
+        why = self.plain_because or self.plain_this_time
+        return f"loss {entry['loss']:.3f}{f' (plain step: {why})' if why else ''}"
 
     def step(self, step: int) -> dict[str, Any]:
         """One update; `step` counts within the stage, from 1. Returns the log's entry."""
@@ -85,7 +88,9 @@ class _Sft(ExactTraining):
 
     def _gradients(self, batch: Sequence[Encoded]) -> torch.Tensor:
         """Fill the trained parameters' `.grad`; return each row's sum of losses."""
-        if self.by_hand is not None:
+        longest = max(len(e.tokens) for e in batch)
+        self.plain_this_time = f"a row has {longest} tokens" if longest > MOST_NODES else ""
+        if self.by_hand is not None and not self.plain_this_time:  # its attention is held whole, tokens x tokens
             return self.by_hand.gradients(batch)
         logits, targets, rows = answer_logits(self.model, batch, self.tokenizer.pad_token_id)
         losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
