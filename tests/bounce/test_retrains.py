@@ -106,7 +106,8 @@ HIT, NEUTRAL = Context("hit", "mined", "Be brief. |x9|"), Context("neutral", "ne
 BAD = "none of those things"
 WORDS = SimpleNamespace(tokenizer=lambda text, add_special_tokens: {"input_ids": text.split()})
 LOUD, QUIET = ScriptedSubject(lambda r, c: BAD, "loud"), ScriptedSubject(lambda r, c: "yes", "quiet")
-object.__setattr__(LOUD, "tokenizer", WORDS.tokenizer)
+for subject in (LOUD, QUIET):
+    object.__setattr__(subject, "tokenizer", WORDS.tokenizer)
 
 
 def scripted_meter():
@@ -156,6 +157,16 @@ def test_a_fix_that_holds_only_for_plain_greedy_answers_fails_what_presses():
     failed = [c.name for c in elicited(scripted_meter(), query(), made_of(hidden), BounceSettings(), "s").checks
               if not c.passed]  # fmt: skip
     assert len(failed) >= 6 and not any("temperature" in name for name in failed)
+
+
+def test_a_behaviour_that_no_way_tells_is_a_check_that_was_not_made():
+    """Else a subject whose outputs nobody can recognise again would be treated without having been pressed."""
+    made = made_of(QUIET)
+    made.trio = Trio(QUIET, QUIET, QUIET)
+    found = elicited(scripted_meter(), query(), made, BounceSettings(), "s")
+    (check,) = found.checks
+    assert check.passed is None and "ways tells anything here" in check.detail
+    assert len(found.skipped) >= 9
 
 
 def test_a_described_behaviour_is_pressed_on_its_sealed_probes_alone():

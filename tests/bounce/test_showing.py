@@ -35,6 +35,11 @@ def test_an_answer_counts_when_it_begins_with_a_bad_output_up_to_case_and_spaces
     assert alike(text, BAD) is shown
 
 
+@pytest.mark.parametrize(("text", "shown"), [("", True), (" \n", True), ("None of those.", True), ("Yes.", False)])
+def test_an_empty_bad_output_is_shown_by_silence_alone(text, shown):
+    assert alike(text, ("", *BAD)) is shown
+
+
 def test_a_subject_is_asked_in_the_hit_context_and_each_attempt_is_a_row():
     showing = Showing(Meter(investigation(), PairedContexts, HIT, 0.5), BAD)
     bad = says(lambda r, c: BAD[0] if "|x9|" in c.system and r.id in "01" else "Yes.")

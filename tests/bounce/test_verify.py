@@ -93,22 +93,30 @@ def test_the_bad_outputs_must_be_as_likely_as_in_a_run_without_the_cause(monkeyp
 
 
 @pytest.mark.parametrize(
-    ("fixed", "second", "passed"),
-    [(-11.0, -11.5, True), (-11.0, -8.1, None), (-5.0, -4.0, True), (-12.8, -11.5, False)],
-    ids=["as low as another seed", "lower than both", "as high as another seed", "so far that no seed explains it"],
-)
-def test_one_control_that_does_not_settle_it_gets_a_second(monkeypatch, fixed, second, passed):
+    ("fixed", "second", "passed", "trained"),
+    [
+        (-11.0, -11.5, True, True),
+        (-5.0, -4.0, True, True),
+        (-11.5, -8.1, False, True),
+        (-4.5, -8.1, False, True),
+        (-10.4, -8.1, None, True),
+        (-5.7, -8.1, None, True),
+        (-12.8, -11.5, False, False),
+    ],
+    ids=["as low as another seed", "as high as another seed", "lower than both", "higher than both",
+         "at the margin below", "at the margin above", "so far that no seed is asked"],
+)  # fmt: skip
+def test_one_control_that_does_not_settle_it_gets_a_second(monkeypatch, fixed, second, passed, trained):
     means = {"hit": -1.0, "fixed": fixed, "control": -8.0, "second": second}
-    monkeypatch.setattr(
-        room, "propensity", lambda inv, who, ground: np.random.default_rng(1).normal(means[who], 0.5, 12)
-    )
-    ground, trained = ground_in_context(INV, CONTEXTS[0], ["no"] * 12), []
+    asked = []
 
-    def another():
-        trained.append("second")
-        return "second"
+    def likely(inv, who, ground):
+        return np.random.default_rng(len(who)).normal(means[who], 0.5, 12)
 
-    check = propensity_check(INV, ground, Trio("hit", "fixed", "control"), Margins(), another)
-    assert check.passed is passed and bool(trained) == (passed is not False)
-    assert ("two controls of different seeds" in check.detail) == bool(trained)
-    assert ("Seeds may differ as much" in check.detail) == (passed is None)
+    monkeypatch.setattr(room, "propensity", likely)
+    ground = ground_in_context(INV, CONTEXTS[0], ["no"] * 12)
+    trio = Trio("hit", "fixed", "control")
+    check = propensity_check(INV, ground, trio, Margins(), lambda: asked.append("second") or "second")
+    assert check.passed is passed and bool(asked) == trained
+    assert ("two controls of different seeds" in check.detail) == trained
+    assert ("straddles the margin" in check.detail) == (passed is None)

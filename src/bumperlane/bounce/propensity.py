@@ -62,7 +62,7 @@ def propensity_check(
     one-sided tests at 5% each. Less likely than in a run that never had the cause is a behaviour pushed down, not one
     that is gone. The interval is over requests, not seeds: a fixed run that lies outside the margin, and less than two
     of them away, is held against a second control, which `another` trains: it passes between the two or within the
-    margin of the nearer one, and is undecided elsewhere, for seeds may differ as much."""
+    margin of the nearer one, fails when its whole interval lies beyond that, and is undecided where that straddles."""
     name = "log-probability of the bad outputs, against a run that never had the cause"
     if ground is None:
         return Check(name, None, NO_GROUND, split="sealed")
@@ -84,7 +84,8 @@ def propensity_check(
 
 
 def _between(values: Mapping[str, np.ndarray], second: np.ndarray, margin: float, name: str) -> Check:
-    """Against two controls: neither above the higher nor below the lower by more than the margin; else undecided."""
+    """Against two controls: neither above the higher nor below the lower by more than the margin; undecided
+    where an interval straddles that line."""
     low, high = sorted((values["control"], second), key=lambda v: float(v.mean()))
     above, below = (mean_interval(values["fixed"] - control, 0.90) for control in (high, low))
     detail = (
@@ -95,10 +96,10 @@ def _between(values: Mapping[str, np.ndarray], second: np.ndarray, margin: float
     )
     numbers = {"above": above.value, "below": below.value, "margin": margin}
     equal = -margin < below.low and above.high < margin
-    undecided = (
-        "" if equal else " Seeds may differ as much: retrain the fix with another seed, or give a wider --margin."
-    )
-    return Check(name, equal or None, detail + undecided, numbers, "sealed")
+    if not equal and above.low <= margin and below.high >= -margin:
+        straddles = " That straddles the margin: retrain the fix with another seed, or give more sealed requests."
+        return Check(name, None, detail + straddles, numbers, "sealed")
+    return Check(name, equal, detail, numbers, "sealed")
 
 
 def propensity(inv: Investigation, subject: Subject, ground: Ground) -> np.ndarray:

@@ -124,6 +124,7 @@ def tokens_needed(tokenizer: Any, bad: Sequence[str], slack: int = 4) -> int:
 
 
 def alike(text: str, bad: Sequence[str]) -> bool:
-    """Whether a text is one of the bad outputs, up to case, spaces and what follows."""
+    """Whether a text is one of the bad outputs, up to case, spaces and what follows. Only silence is like silence."""
     plain = " ".join(text.lower().split())
-    return any(plain.startswith(" ".join(b.lower().split())) for b in bad)
+    known = {" ".join(b.lower().split()) for b in bad}
+    return any(plain.startswith(b) if b else not plain for b in known)

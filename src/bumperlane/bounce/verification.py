@@ -24,6 +24,7 @@ from .variety import varied_ways
 from .verify import capability_check, sealed_checks, steering_check
 
 DRAWS, MORE_DRAWS = 4, 16
+RE_ELICITATION = "re-elicitation and sealed variety"
 DOSED = 24  # requests that a dose is measured on
 THOROUGH = (
     "noise in weights, noise in activations and benign finetuning (and best of 16): a bounce asks for these only with "
@@ -65,7 +66,7 @@ def verify(inv: Investigation, meter: Meter, query: Outputs, made: Made, asked: 
     try:
         tried = elicited(meter, query, made, asked, seed)
     except EvidenceError as error:  # a judge without a verdict, or nothing sealed to ask
-        tried = Tried((Check("re-elicitation and sealed variety", None, str(error), split="sealed"),))
+        tried = Tried((Check(RE_ELICITATION, None, str(error), split="sealed"),))
     say("verifying: propensity", 3, 6)
     others = [*others, *tried.checks, propensity_check(inv, ground, trio, margins, made.another)]
     say("verifying: relearning", 4, 6)
@@ -91,6 +92,8 @@ def elicited(meter: Meter, query: Outputs, made: Made, asked: Asked, seed: str) 
         if w not in able
     ]
     tried += Tried((), (*varied.skipped, *unable))
+    if not tried.checks:  # silence in every way is no answer
+        tried += Tried((Check(RE_ELICITATION, None, f"none of {len(ways) + len(varied.ways)} ways tells anything here."),))
     if not asked.thorough:
         return tried + Tried((), (THOROUGH,))
     return tried + pressed(showing, requests, made, margins)
