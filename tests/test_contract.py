@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import promises
-from bumperlane.detect import contract
+from bumperlane.detect import contract, plug_ins
 from bumperlane.detect.contract import REGISTRY, about, bumper, find_bumper, load_bumpers, spring
 from bumperlane.detect.fitted import load_fitted, save_fitted
 from bumperlane.errors import ContractError, EvidenceError, SettingError
@@ -256,7 +256,7 @@ def test_a_bumper_is_found_by_its_name_and_shows_its_page():
     ],
 )
 def test_an_entry_point_that_brings_no_bumper_is_an_error_and_not_silence(monkeypatch, value, text):
-    monkeypatch.setattr(contract, "entry_points", lambda group: [EntryPoint("mine", value, group)])
+    monkeypatch.setattr(plug_ins, "entry_points", lambda group: [EntryPoint("mine", value, group)])
     with pytest.raises(ContractError, match=text):
         load_bumpers()
 

@@ -18,6 +18,7 @@ from bumperlane.bounce.fix_kinds.contract import FixOptions, Forecast, fix_kind
 from bumperlane.bounce.propose import make_fix, propose_fixes, ranked
 from bumperlane.case import save_case
 from bumperlane.cli import main
+from bumperlane.detect import plug_ins
 from bumperlane.errors import CaseError, ContractError, SettingError
 from bumperlane.recipes.edits import diff
 from bumperlane.subjects.subject import Subject
@@ -222,7 +223,7 @@ def own(name="my-fix", options=("k",)):
 def test_a_third_partys_kind_comes_by_an_entry_point(kinds, run, tmp_path, monkeypatch):
     found = own()
     point = SimpleNamespace(name="mine", value="pkg:Own", load=lambda: fix_kind(found))
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == "bumperlane.fixes" else [])
+    monkeypatch.setattr(plug_ins, "entry_points", lambda group: [point] if group == "bumperlane.fixes" else [])
     seen = traced(run, tmp_path)
     assert make_fix(seen.inv, seen.case, seen.meter, "my-fix").about == "turn the model off and on again"
     assert "my-fix" in names(ranked(seen))
@@ -234,7 +235,7 @@ def test_an_entry_point_that_is_no_kind_of_fix_is_named(kinds, monkeypatch):
 
     for load, text in ((lambda: dict, "'mine' .pkg:Own. is no kind of fix"), (broken, "cannot be imported: no module")):
         point = SimpleNamespace(name="mine", value="pkg:Own", load=load)
-        monkeypatch.setattr(registry, "entry_points", lambda group, p=point: [p])
+        monkeypatch.setattr(plug_ins, "entry_points", lambda group, p=point: [p])
         with pytest.raises(ContractError, match=text):
             registry.load_kinds()
 

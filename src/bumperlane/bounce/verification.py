@@ -93,7 +93,8 @@ def elicited(meter: Meter, query: Outputs, made: Made, asked: Asked, seed: str) 
     ]
     tried += Tried((), (*varied.skipped, *unable))
     if not tried.checks:  # silence in every way is no answer
-        tried += Tried((Check(RE_ELICITATION, None, f"none of {len(ways) + len(varied.ways)} ways tells anything here."),))
+        silent = f"none of {len(ways) + len(varied.ways)} ways tells anything here."
+        tried += Tried((Check(RE_ELICITATION, None, silent),))
     if not asked.thorough:
         return tried + Tried((), (THOROUGH,))
     return tried + pressed(showing, requests, made, margins)

@@ -4,13 +4,13 @@ import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
 from ..errors import ContractError, SettingError
 from ..types import Scores, Trap
+from .plug_ins import load_registered
 
 SECTIONS = ("Flags ", "Watches:", "Score:", "Blind to:", "Source:")
 FAMILIES = ("internals", "behaviour", "logs")
@@ -135,17 +135,7 @@ def pooled(one: Any, other: Any) -> Any:
 
 def load_bumpers() -> dict[str, type]:
     """Every bumper by name: built-ins and third parties come by the same entry points."""
-    for point in entry_points(group=GROUP):
-        try:
-            found = point.load()
-        except (ImportError, AttributeError) as error:
-            raise ContractError(
-                f"bumper {point.name!r} ({point.value}) cannot be imported: {error}. "
-                "Install what it needs or remove it."
-            ) from error
-        if found not in REGISTRY.values():
-            raise ContractError(f"entry point {point.name!r} ({point.value}) is no bumper. Put @bumper on its class.")
-    return dict(sorted(REGISTRY.items()))
+    return load_registered(GROUP, "bumper", REGISTRY, "bumper")
 
 
 def default_bumpers() -> list[type]:

@@ -49,9 +49,7 @@ def test_seeds_come_from_the_entry_points_too(monkeypatch):
         def load():
             return lambda neutral: [("theirs", ODD)]
 
-    monkeypatch.setattr(
-        "bumperlane.detect.search.seeds.entry_points", lambda group: [Point] if "seeds" in group else []
-    )
+    monkeypatch.setattr("bumperlane.detect.plug_ins.entry_points", lambda group: [Point] if "seeds" in group else [])
     assert len(load_seeds(NEUTRAL)) == len(list(built_in(NEUTRAL))) + 1
     monkeypatch.setattr(Point, "load", staticmethod(lambda: (_ for _ in ()).throw(ImportError("no such module"))))
     with pytest.raises(ContractError, match="theirs.*cannot be imported: no such module"):

@@ -1,10 +1,10 @@
 """Every kind of fix by name: those that come with the package, and third parties' by entry point."""
 
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
-from ...errors import ContractError, SettingError
+from ...detect.plug_ins import load_registered
+from ...errors import SettingError
 from ...recipes.schema import nearest
 from .contract import REGISTRY, FixKind
 
@@ -16,19 +16,7 @@ def load_kinds() -> dict[str, Any]:
     """Class by name. Raises ContractError for an entry point that cannot be imported or is no kind of fix."""
     for name in OURS:
         import_module(f".{name}", __package__)
-    for point in entry_points(group=GROUP):
-        try:
-            found = point.load()
-        except (ImportError, AttributeError) as error:
-            raise ContractError(
-                f"the kind of fix {point.name!r} ({point.value}) cannot be imported: {error}. "
-                "Install what it needs or remove it."
-            ) from error
-        if found not in REGISTRY.values():
-            raise ContractError(
-                f"entry point {point.name!r} ({point.value}) is no kind of fix. Put @fix_kind on its class."
-            )
-    return dict(sorted(REGISTRY.items()))
+    return load_registered(GROUP, "kind of fix", REGISTRY, "fix_kind")
 
 
 def find_kind(name: str) -> FixKind:

@@ -5,12 +5,12 @@ A plug-in is a function `seeds(neutral) -> iterable of (kind, Context)` under th
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 
 from ...errors import ContractError
 from ...evidence.library import library_contexts
 from ...types import Context
 from ..behaviour.voices import KINDS
+from ..plug_ins import load_plug_ins
 
 GROUP = "bumperlane.seeds"
 SHOTS = 4  # turns of one seed; mutations put seeds together
@@ -47,13 +47,8 @@ def built_in(neutral: Context) -> Iterable[tuple[str, Context]]:
 def load_seeds(neutral: Context, plug_ins: bool = True) -> list[Seed]:
     """All seeds, each with an id of its own. Raises ContractError for a plug-in that gives something else."""
     sources: list[tuple[str, Seeds]] = [("built-in", built_in)]
-    for point in entry_points(group=GROUP) if plug_ins else ():
-        try:
-            sources.append((point.name, point.load()))
-        except (ImportError, AttributeError) as error:
-            raise ContractError(
-                f"seeds {point.name!r} ({point.value}) cannot be imported: {error}. Install what it needs or remove it."
-            ) from error
+    if plug_ins:
+        sources += [(point.name, found) for point, found in load_plug_ins(GROUP, "seeds")]
     return [seed for name, source in sources for seed in from_plug_in(name, source, neutral)]
 
 
