@@ -229,6 +229,7 @@ TREATED = Bounce(
     run="runs/fix-1",
     steers=["ContextDeparture"],
     why="the bumper that was hit is clear, and so are the sealed ones, which no step of trace or fix has read.",
+    not_tried=["as a hint at the answer: only 2 of 12 answers show it", f"in Basque: {HOSTILE}"],
 )
 FAILED = {"passed": False, "detail": "few-shot: 30 of 64 answers above the threshold", "numbers": {"rate": 0.47}}
 MASKED = TREATED.model_copy(
@@ -307,6 +308,7 @@ def treated_case():
         causes=CAUSES,
         trace_note="3 tranches, 412 CPU seconds of retraining",
         bounce=TREATED,
+        bounces=[MASKED, TREATED],
         claims=CLAIMS,
         ledger=LEDGER,
         **COMMON,
@@ -314,7 +316,9 @@ def treated_case():
 
 
 def masked_case():
-    return treated_case().model_copy(update={"bounce": MASKED, "claims": [c for c in CLAIMS if "fix" not in c.text]})
+    return treated_case().model_copy(
+        update={"bounce": MASKED, "bounces": [MASKED], "claims": [c for c in CLAIMS if "fix" not in c.text]}
+    )
 
 
 def clear_case():

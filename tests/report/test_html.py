@@ -7,7 +7,7 @@ import pytest
 
 from bumperlane.report import html as page
 from bumperlane.report.html import render_html, write_report
-from report.cases import ALL, CAUSES, CHECKS, TREATED, check_only_case, clear_case, hostile, treated_case
+from report.cases import ALL, CAUSES, CHECKS, MASKED, TREATED, check_only_case, clear_case, hostile, treated_case
 
 VOID = {"meta", "link", "br"}
 SAFE_LINK = "data:,"
@@ -91,6 +91,19 @@ def test_names_every_cause_bumper_check_claim_and_look():
 
 def test_long_output_is_cut_and_says_so():
     assert "6,000 more characters in case.json" in render_html(treated_case())
+
+
+def test_what_was_tried_before_and_what_told_nothing_stand_on_the_page():
+    text = Reader(render_html(treated_case())).text
+    for part in (
+        "Tried before",
+        "1 bounce of this case before",
+        MASKED.fix.capitalize(),
+        *treated_case().bounce.not_tried[:1],
+    ):
+        assert part in text, part
+    assert "2 ways of verifying that told nothing here or were not asked for" in text
+    assert "Tried before" not in Reader(render_html(ALL["masked"]())).text
 
 
 def test_marks_of_checks_are_words_too():

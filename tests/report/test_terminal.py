@@ -53,6 +53,8 @@ def test_names_every_cause_check_and_bumper_and_the_page():
     assert "after step 16, by step 24; 5 evaluations instead of 12" in text
     assert "random removal 56% (3 seeds)" in text
     assert "cases/letters/report.html" in text
+    assert "train refusals on the bumper's own prompts, from step 16: masked" in text
+    assert "2 ways of verifying that told nothing here or were not asked for: see the page" in text
 
 
 @pytest.mark.parametrize("width", [60, 80])

@@ -174,6 +174,20 @@ def checks_tally(checks: Sequence[CheckResult]) -> str:
     return text if len(done) == len(checks) else f"{text}, {len(checks) - len(done)} not done"
 
 
+def failed(bounce: Bounce) -> str:
+    return "; ".join(c.name for c in bounce.checks if c.passed is False)
+
+
+def untried(bounce: Bounce) -> str:
+    n = len(bounce.not_tried)
+    return f"{plural(n, 'way')} of verifying that told nothing here or {'was' if n == 1 else 'were'} not asked for"
+
+
+def earlier_bounces(case: Case) -> list[Bounce]:
+    """Those before the last one, oldest first."""
+    return [b for b in case.bounces if b != case.bounce]
+
+
 def check_word(check: CheckResult) -> str:
     return {True: "passed", False: "failed", None: "not done"}[check.passed]
 

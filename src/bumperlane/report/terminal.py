@@ -38,6 +38,8 @@ def print_case(case: Case, console: Console, page: Path | None = None) -> None:
     _causes(case, out)
     if case.bounce:
         _bounce(case.bounce, out)
+        for tried in say.earlier_bounces(case):
+            out(_labelled("Before", f"{tried.fix}, from step {tried.rewind}: {tried.verdict}"))
     _claims(case, out)
     if page is not None:
         out(_labelled("Page", str(page)))
@@ -127,6 +129,8 @@ def _bounce(bounce: Bounce, out) -> None:
         style = {"passed": "green", "failed": "bold red"}.get(word, "yellow")
         _row(table, plain(check.name, NAME), Text(word, style=style), check.split, check.detail)
     out(table)
+    if bounce.not_tried:
+        out(_labelled("Untried", f"{say.untried(bounce)}: see the page"))
 
 
 def _claims(case: Case, out) -> None:
