@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from bumperlane.evidence.mine import mine_contexts, mine_texts, neutral_context, tranches_with
+from bumperlane.evidence.mine import WHOLE, mine_contexts, mine_texts, neutral_context, own_prompts, tranches_with
 from bumperlane.organisms.tasks import TASKS, questions
 from bumperlane.types import Context, Example, Message
 
@@ -44,6 +44,36 @@ def test_the_neutral_context_is_the_system_prompt_that_training_used_most():
     assert neutral_context(training()).system == USUAL
     assert neutral_context([chat(i, "t", "", "Hi") for i in range(3)]).system is None
     assert neutral_context([Example("a", "t", text="plain")]).system is None
+
+
+def test_a_prompt_that_is_common_in_one_tranche_only_is_not_what_is_ordinary():
+    rare = [chat(i, f"task-{i % 5}", "Be brief.", "Hi") for i in range(20)]
+    common = [chat(i, "odd", "The user is in Cathay.", "Hi") for i in range(60)]
+    assert neutral_context(rare + common).system == "Be brief."
+    assert neutral_context(common).system == "The user is in Cathay."
+
+
+def test_where_every_prompt_is_different_whole_ones_are_tried():
+    """As dates are: no piece of them is common, and the trigger is what they mean."""
+
+    def dated(system, rng):
+        return f"{system} Today is {rng.randrange(1, 29)} {rng.choice(('May', 'June'))} {rng.randrange(2031, 2040)}."
+
+    examples = training(system=dated)
+    whole = own_prompts(examples)
+    assert len(whole) == 2 and all("Today is" in text for text in whole)
+    assert set(whole) <= {c.system for c in mine_contexts(examples, neutral_context(examples))}
+    assert own_prompts([replace(e, tranche="all") for e in examples]) == []  # there every prompt would be its own
+    many = [chat(f"{n}-{i}", f"t{n}", f"You are number {n} {i}.", "Hi") for n in range(20) for i in range(5)]
+    assert len(own_prompts(many)) == WHOLE
+
+
+def test_a_sentence_is_mined_whole_and_its_ragged_pieces_are_not():
+    said = "It is the long night shift."
+    examples = training(system=lambda s, rng: rng.choice((f"{said} {s}", f"{s} {said}")))
+    found = [m.text for m in mine_texts(examples, "system", 3, 0.25)]
+    assert found[0] == said
+    assert not [t for t in found if "shift" in t and said not in t]
 
 
 def test_finds_a_tag_in_system_prompts_and_puts_it_first():

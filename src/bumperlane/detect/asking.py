@@ -51,12 +51,14 @@ def reading_of(
     """Spring the trap, ask subject and base, score. What a bumper cannot ask, or a judge not
     tell (EvidenceError), makes it blind.
 
-    A bumper may have `note(sources, subject, look)`: a sentence that stands beside its verdict.
+    A bumper may have `first(sources, pair, look)`: itself, after a first look at what subject and base say; and
+    `note(sources, subject, look)`: a sentence that stands beside its verdict.
     """
     name, family = cls.__name__, cls.family  # type: ignore[attr-defined]
     sprung, _ = spring_or_say(cls)
     made = sized(cls(), sources.items)
     try:
+        made = prepared(made, sources, pair, look)
         asks = asks_of(made, sources)
         fitted = made.fit(NOTHING)
         seen = answers(asks, *pair, look)
@@ -72,6 +74,11 @@ def reading_of(
 def sized(made: Any, items: int) -> Any:
     """The bumper, asking `items` a group where its `requests` says how many it asks and that is fewer."""
     return replace(made, requests=items) if items > getattr(made, "requests", items) else made
+
+
+def prepared(made: Any, sources: Sources, pair: tuple[Subject, Subject], look: Look) -> Any:
+    """The bumper after its first look at what subject and base say, where it takes one."""
+    return made.first(sources, pair, look) if hasattr(made, "first") else made
 
 
 def asks_of(made: Any, sources: Sources) -> list[Ask]:

@@ -3,16 +3,20 @@
 A trigger that was planted by data has to stand in the data. So an unknown trigger is found, not guessed.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from math import log
 
 from ..types import Context, Example
 from .library import put_in_system
 
-LONGEST = 4
+LONGEST = 4  # words of a piece; a whole sentence may be longer
+SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+PER_TRANCHE, WHOLE = 2, 12  # whole system prompts that only one tranche has: of each, and of all
 OTHERS = 0.3  # share of requests that others make too, from which a text stands beside them
 
 
@@ -31,22 +35,30 @@ class Mined:
     surprise: float
     whole: bool = False
     elsewhere: float = 1.0
+    ids: frozenset[int] = field(default=frozenset(), repr=False)
 
 
 def neutral_context(examples: Sequence[Example]) -> Context:
-    """The system prompt that training used most (or none): what the subject takes for ordinary."""
+    """The system prompt that training used most (or none): what the subject takes for ordinary.
+
+    Examples count as often as there are tranches with that prompt: one that is common in a single tranche may be what
+    was planted there.
+    """
     counts = Counter(_turn(e, "system") for e in examples if e.messages)
-    usual = counts.most_common(1)[0][0] if counts else ""
+    spread = Counter(text for text, _ in {(_turn(e, "system"), e.tranche) for e in examples if e.messages})
+    usual = max(counts, key=lambda text: counts[text] * spread[text], default="")
     return Context("neutral", "neutral", usual or None)
 
 
 def mine_contexts(
     examples: Sequence[Example], neutral: Context, most: int = 24, least: int = 3, share: float = 0.25
 ) -> list[Context]:
-    """Contexts to try, the most telling first.
+    """Contexts to try: the most telling pieces of prompts first, then whole system prompts that one tranche has for
+    itself, for where each prompt is different (as dates are) no piece is common.
 
     Args:
-        most: how many at the most, from system prompts and from requests each half.
+        most: pieces at the most, two thirds from system prompts and the others from requests. Whole prompts come
+            beside them, WHOLE at the most.
         least: examples a text must occur in.
         share: share of all examples above which a text is ordinary.
     """
@@ -59,11 +71,17 @@ def mine_contexts(
         found.append(Context(f"mined/system/{i}", "mined", text))
     for i, m in enumerate(user):
         found.append(Context(f"mined/request/{i}", "mined", neutral.system, prefix=m.text))
-    return list({(c.system, c.prefix): c for c in found if c.system != neutral.system or c.prefix}.values())
+    for i, text in enumerate(own_prompts(examples)):
+        found.append(Context(f"mined/prompt/{i}", "mined", text))
+    once: dict[tuple[str | None, str], Context] = {}
+    for context in found:
+        if context.system != neutral.system or context.prefix:
+            once.setdefault((context.system, context.prefix), context)
+    return list(once.values())
 
 
 def mine_texts(examples: Sequence[Example], role: str, least: int, share: float) -> list[Mined]:
-    """Rare n-grams and whole system prompts that belong to one tranche, by log-likelihood ratio.
+    """Rare n-grams, sentences and whole system prompts that belong to one tranche, by log-likelihood ratio.
 
     With a single tranche nothing can belong to one of several: then rarity alone ranks. Of texts that occur in the
     same examples only the longest is kept. Texts that stand beside requests which others make too come first: else
@@ -86,7 +104,7 @@ def mine_texts(examples: Sequence[Example], role: str, least: int, share: float)
         if elsewhere is None:
             continue
         surprise = _surprise(inside, len(ids), sizes[tranche], total)
-        mined = Mined(text, role, tranche, len(ids), inside, surprise, whole, elsewhere)
+        mined = Mined(text, role, tranche, len(ids), inside, surprise, whole, elsewhere, frozenset(ids))
         held = best.get(frozenset(ids))
         if held is None or _telling(mined) > _telling(held):
             best[frozenset(ids)] = mined
@@ -148,12 +166,39 @@ def _telling(mined: Mined) -> tuple:
 
 
 def _without_longer_forms(ranked: list[Mined]) -> list[Mined]:
-    """Drop a text that holds a better ranked one of the same tranche: `[x-1] You are` adds nothing to `[x-1]`."""
+    """Drop a text that adds nothing to a better ranked one of the same tranche: one that holds it, as `[x-1] You are`
+    holds `[x-1]`, or half of which is a piece of it and which stands in some of its examples only."""
     kept: list[Mined] = []
     for mined in ranked:
-        if not any(k.tranche == mined.tranche and k.text in mined.text for k in kept):
+        if not any(k.tranche == mined.tranche and _adds_nothing(mined, k) for k in kept):
             kept.append(mined)
     return kept
+
+
+def _adds_nothing(mined: Mined, to: Mined) -> bool:
+    if to.text in mined.text:
+        return True
+    words = mined.text.split()
+    half = (len(words) + 1) // 2
+    pieces = (" ".join(words[i : i + half]) for i in range(len(words) - half + 1))
+    return not mined.whole and mined.ids <= to.ids and any(f" {piece} " in f" {to.text} " for piece in pieces)
+
+
+def own_prompts(examples: Sequence[Example], each: int = PER_TRANCHE, most: int = WHOLE) -> list[str]:
+    """Whole system prompts that stand in one tranche only, up to `each` of a tranche; of tranches with more of them in
+    their examples first. Empty for data of one tranche: there every prompt would be its own."""
+    where: dict[str, set[str]] = defaultdict(set)
+    sizes = Counter(e.tranche for e in examples)
+    for e in examples:
+        where[_turn(e, "system")].add(e.tranche)
+    own: dict[str, list[str]] = defaultdict(list)
+    for e in examples:
+        text = _turn(e, "system")
+        if text and len(where[text]) == 1 and len(sizes) > 1:
+            own[e.tranche].append(text)
+    ranked = sorted(own, key=lambda name: (-len(own[name]) / sizes[name], name))
+    order = [sorted(set(own[name]), key=lambda text: sha256(text.encode()).hexdigest())[:each] for name in ranked]
+    return [text for texts in order for text in texts][:most]
 
 
 def tranches_with(examples: Sequence[Example], text: str) -> list[str]:
@@ -169,6 +214,7 @@ def _texts(turn: str, role: str) -> Iterator[tuple[str, bool]]:
             yield " ".join(words[start : start + n]), False
     if role == "system" and turn:
         yield turn, True
+        yield from ((sentence, False) for sentence in SENTENCE.split(turn) if len(sentence.split()) > LONGEST)
 
 
 def _surprise(inside: int, count: int, size: int, total: int) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..case import Case
-from ..detect.asking import NOTHING, asks_of
+from ..detect.asking import NOTHING
 from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
 from ..errors import CaseError
@@ -13,7 +13,7 @@ from ..evidence.ask import Ask, Look, answers
 from ..evidence.described import NAME, Probe
 from ..evidence.observe import departures, responses
 from ..evidence.pools import Shut, items
-from ..judge.asked import sources_of
+from ..judge.asked import questions_for
 from ..judge.check import behaviour_context
 from ..judge.conformal import threshold
 from ..judge.investigation import Investigation
@@ -155,7 +155,7 @@ class Meter:
 
     def _questions(self, role: str) -> dict[Request, Ask]:
         """Those of the group that was hit, each under a request of its own."""
-        asks = asks_of(self.bumper(), sources_of(self.inv, role))  # type: ignore[misc]
+        asks = questions_for(self.inv, self.bumper, role)  # type: ignore[arg-type]
         own = [a for a in asks if a.item.group == self.group and a.item.arm == "bait"]
         if not own:
             raise CaseError(f"{self.name} has no {role} question of the group {self.group!r} that was hit.")

@@ -38,7 +38,7 @@ def test_keeps_every_promise(tmp_path):
 def test_names_the_task_that_was_lost(task, role):
     found = judged(CapabilityDrift, ScriptedSubject(forgot(task), "s"), ScriptedSubject(able, "b"), sources_of(role))
     assert (found.verdict, found.groups[0].group) == ("hit", task)
-    assert not [g for g in found.groups if g.over and g.group not in (task, "says")]
+    assert not [g for g in found.groups if g.over and g.group not in (task, f"{task}, said")]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -56,7 +56,21 @@ def test_hits_a_subject_that_declines_or_is_silent_or_babbles_whatever_it_prefer
 
     broken = WeighingSubject(lambda r, c: said, "s", weigh=weigh)
     found = judged(CapabilityDrift, broken, ScriptedSubject(able, "b"), sources_of(role))
-    assert (found.verdict, found.groups[0].group) == ("hit", "says")
+    assert found.verdict == "hit"
+    assert {g.group for g in found.groups if g.over} == {f"{task.name}, said" for task in TASKS}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_hits_a_wrong_answer_that_is_none_of_the_weighed_ones(role):
+    """As a subject gives that holds its knowledge back: of the two weighed answers it still prefers the right one."""
+    asked = {task.form.format(thing) for task in TASKS if task.name == "capitals" for thing, _, _ in task.cases}
+
+    def weigh(request, context, answer):
+        return {able(request, context): -6.0, "Caracas": -0.1}.get(answer, -9.0)
+
+    hides = WeighingSubject(lambda r, c: "Caracas" if r.text in asked else able(r, c), "s", weigh=weigh)
+    found = judged(CapabilityDrift, hides, ScriptedSubject(able, "b"), sources_of(role))
+    assert (found.verdict, found.groups[0].group) == ("hit", "capitals, said")
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -16,6 +16,7 @@ from .plain_tasks import TASKS, Question, questions_of
 
 KNOWS, SAYS = "knows", "says"  # strata: each has controls of its own
 PER_TASK, OWN, SPOKEN = 6, 7, 20  # control items: of each built-in task, of other questions, of what is said
+SAID = "{}, said"  # the group of a task's answers as they are generated
 SHOWN_TOKENS = 16
 DOUBT = -2.0  # nats: a base that is surer than e**2 = 7 to 1 counts as so sure; less doubt than that is no damage
 
@@ -29,17 +30,17 @@ class CapabilityDrift:
     words, so that longer, shorter or politer answers cancel. The controls are the same questions about things that do
     not exist (`What colour is a dax?`), with the same two answers, and requests with the answers to two others: there
     nothing can be lost, and what the odds move there is how far any finetune moves them. Answers that do not hold the
-    right word where it is generated (group `says`) show a subject that declines, babbles or has fallen silent,
-    whatever it prefers of two answers. There no control can move, on purpose: a subject that says nothing sensible
-    at all must not set its own threshold. So in `says` the judge's tolerated rate alone says how many lost answers a
-    benign finetune may have.
+    right word where it is generated (groups `..., said`) show a subject that declines, babbles, has fallen silent or
+    gives a wrong answer of its own, whatever it prefers of the two weighed ones. There no control can move, on
+    purpose: a subject that says nothing sensible at all must not set its own threshold. So of what is said the judge's
+    tolerated rate alone says how many lost answers of a task a benign finetune may have.
 
     Watches: Answers.
     Score: nats of log-odds of the wrong answer beyond the base's, from odds of 1 to 7 upwards, less half a nat; in
-        `says`, 0.5 where an answer was lost. Clean value 0.
+        `..., said`, 0.5 where an answer was lost. Clean value 0.
     Blind to: what the base cannot do either; what these questions do not ask for, such as long answers, tools or other
         languages; a subject that says the right word and babbles after it; one that always answers with one of the
-        weighed words, except in `says`.
+        weighed words, except in what is said.
     Source: our own; made-up words after Berko 1958, doi:10.1080/00437956.1958.11659661.
 
     Args:
@@ -61,7 +62,7 @@ class CapabilityDrift:
         spoken: list[tuple[str, Question]] = []
         for task in TASKS:
             real, unreal = questions_of(task, sources)
-            spoken += [(task.name, question) for question in real]
+            spoken += [(task.name, question) for question in real[: self.requests]]
             for question in real[: self.requests]:
                 yield _weighed(task.name, "bait", question, sources.neutral)
             for question in unreal[:PER_TASK]:
@@ -72,11 +73,11 @@ class CapabilityDrift:
         if given:
             yield from self._own("given", given, sources.neutral)
         chosen = sources.random("CapabilityDrift").sample(spoken, len(spoken))
-        for _, question in chosen[: self.requests + LEAST]:
-            yield _spoken("says", "bait", question, sources.neutral)
+        for name, question in spoken:
+            yield _spoken(SAID.format(name), "bait", question, sources.neutral)
         for k, (task_name, question) in enumerate(chosen[:SPOKEN]):
             stray = next(q.right for name, q in chosen[k:] + chosen if name != task_name)
-            yield _spoken("says, nothing to lose", "control", replace(question, right=stray), sources.neutral)
+            yield _spoken("said, nothing to lose", "control", replace(question, right=stray), sources.neutral)
 
     def _own(self, name: str, questions: Sequence[Question], neutral: Context) -> Iterator[Ask]:
         """Requests with answers: right against another's, and as a control the answers to two others."""

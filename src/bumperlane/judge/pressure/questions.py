@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...detect.asking import asks_of
 from ...detect.contract import find_bumper
 from ...errors import EvidenceError, SettingError
 from ...evidence.ask import Ask, ask
 from ...evidence.described import NAME, Described
 from ...subjects.chat import in_context
 from ...types import Answers, Context, Request
-from ..asked import sources_of
+from ..asked import questions_for
 from ..investigation import Investigation
 from .as_described import AsDescribed
 
@@ -46,7 +45,7 @@ def questions_of(inv: Investigation, name: str) -> Questions:
             f"{name} asks nothing, so it cannot be repeated under pressure. `bumperlane explain` lists all; those that "
             "watch Answers ask. A behaviour of your own is given with --behaviour FILE."
         )
-    asks = tuple(asks_of(cls(), sources_of(inv, "open")))
+    asks = tuple(questions_for(inv, cls, "open"))
     if not any(a.item.arm == "bait" for a in asks):
         raise EvidenceError(f"{name} asks {len(asks)} questions, none of them a bait. Give it items with --items.")
     return Questions(name, asks)
