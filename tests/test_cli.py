@@ -410,7 +410,7 @@ def test_quiet_training_prints_nothing(place, tmp_path):
 def test_the_commands_stand_in_the_order_of_use():
     lines = call("--help").stdout.splitlines()
     named = [line.split()[0] for line in lines[lines.index("Commands:") + 1 :]]
-    loop = "model demo train check refine judge trace bounce organisms pressure recipes search"
+    loop = "model demo train check refine judge trace bounce organisms game pressure recipes search"
     assert named == [*loop.split(), *"report explain selftest schema".split()]
     assert __version__ in call("--version").stdout
 

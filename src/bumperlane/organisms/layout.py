@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..case import write_json, write_text
+from .planted_cause import of_tranches
 
 KEY, NOTICED = "key.sealed.json", "behaviour.jsonl"
 Row = dict[str, Any]
@@ -43,7 +44,7 @@ def write_organism(directory: Path, base: str, layout: Layout) -> Path:
         _write_rows(data / f"{name}.jsonl", name, rows)
     _write_rows(data / "held_out.jsonl", "held-out", layout.held_out)
     write_text(directory / NOTICED, _lines(layout.behaviour))
-    write_json(directory / KEY, dict(layout.key))
+    write_json(directory / KEY, {**layout.key, **of_tranches(layout.key)})
     names = {name: f"data/{name}.jsonl" for name in sorted(layout.tranches)}
     return write_text(directory / "recipe.yaml", sft_recipe(base, layout.seed, names, steps=layout.steps, lr=layout.lr))
 

