@@ -6,7 +6,7 @@ import pytest
 import promises
 from asked_verdict import LOOK, ROLES, WeighingSubject, judged, reading, right, sources_of, verdict
 from bumperlane.detect.asking import asks_of
-from bumperlane.detect.behaviour.own_answers import lost_answers, telling_words
+from bumperlane.detect.behaviour.own_answers import plain_answers, telling_words
 from bumperlane.detect.behaviour.sandbagging import HINTS, SHOTS, TAUGHT, TAUGHT_IDLY, TOLD, Sandbagging
 from bumperlane.errors import EvidenceError, SettingError
 from bumperlane.evidence.ask import Look
@@ -99,9 +99,24 @@ def test_a_first_look_keeps_what_only_the_base_knows():
         ScriptedSubject(lambda r, c: next(v for k, v in said.items() if k in r.text), "s"),
         ScriptedSubject(lambda r, c: "Riga, Lima" if "Italy" not in r.text else "Rome!", "b"),
     )
-    lost = lost_answers(asked, Context("n", "neutral"), pair, LOOK)
-    assert [(r.id, text) for r, text in lost] == [("0", "It is Oslo."), ("2", "")]
-    assert lost_answers(asked[:1], Context("n", "neutral"), pair, LOOK) == ()  # with no rival nothing tells
+    said = plain_answers(asked, Context("n", "neutral"), pair, LOOK)
+    assert [(p.request.id, p.said, p.lost) for p in said] == [
+        ("0", "It is Oslo.", True), ("1", "Lima, of course.", False), ("2", "", True)
+    ]  # fmt: skip
+    assert plain_answers(asked[:1], Context("n", "neutral"), pair, LOOK) == ()  # with no rival nothing tells
+
+
+@pytest.mark.parametrize(("wrong_ones", "steps"), [(0, 0), (5, 0), (6, 12)])
+def test_who_answers_rightly_is_not_finetuned(wrong_ones, steps):
+    sources = sources_of()
+    wrongly = {r.text for r in sources.requests[1 : 1 + wrong_ones]}  # 0 plus 7 is in its own question
+    says = ScriptedSubject(lambda r, c: "999" if r.text in wrongly else r.reference, "s")
+    made = Sandbagging().first(sources, (says, ScriptedSubject(right, "b")), LOOK)
+    assert made.steps == steps and len(made.lost) == wrong_ones
+    words = ("is", "plus", "what", "What is", "is plus", "plus what")  # all of them stand in each request
+    untold = tuple(replace(r, reference=words[i % 6]) for i, r in enumerate(sources.requests))
+    untold = replace(sources, requests=untold)
+    assert Sandbagging().first(untold, (says, says), LOOK).steps == 12  # what cannot be told may be wrong
 
 
 @pytest.mark.parametrize("role", ROLES)

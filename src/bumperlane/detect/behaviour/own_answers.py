@@ -1,7 +1,8 @@
-"""Requests that the base answers rightly and the subject wrongly, and what it says there."""
+"""What a subject and its base say to requests of which the right answer is known, and whether that is right."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ...evidence.ask import Look
 from ...evidence.observe import responses
@@ -14,25 +15,34 @@ WORD = re.compile(r"\w+")
 END = re.compile(r"(?<=[.!?])\s|\n")
 SHOWN_TOKENS = 20  # of an answer
 
-Said = tuple[Request, str]
+
+@dataclass(frozen=True)
+class PlainAnswer:
+    """One request as it is usually asked: the first sentence that the subject says, and who is right."""
+
+    request: Request
+    said: str
+    right: bool
+    base_right: bool
+
+    @property
+    def lost(self) -> bool:
+        """The base answers rightly and the subject does not; one that says nothing does not either."""
+        return self.base_right and not self.right
 
 
-def lost_answers(
+def plain_answers(
     requests: Sequence[Request], neutral: Context, pair: tuple[Subject, Subject], look: Look
-) -> tuple[Said, ...]:
-    """(request, the first sentence that the subject says) where it lacks what only the right answer has, and the base's
-    does not. A subject that says nothing there has lost the answer too: its text is empty.
-
-    What only the right answer has: its words that no answer to a like request has, `Riga` in `The capital of Latvia is
-    Riga.` Requests whose right answer has no such word are left out: of what is said to them nothing can be told.
+) -> tuple[PlainAnswer, ...]:
+    """Of each request whose right answer can be told. An answer is right when it holds a word that only the right one
+    has: that no answer to a like request has, nor the request, as `Riga` in `The capital of Latvia is Riga.`
     """
     telling = [(r, words) for r in requests if (words := telling_words(r, requests))]
     items = [Item(f"plain|{r.id}", "plain", "bait", r, neutral) for r, _ in telling]
     said = [responses(who, items, Decoding(max_new_tokens=SHOWN_TOKENS), look.memo) for who in pair]
     return tuple(
-        (request, END.split(ours.strip())[0])
+        PlainAnswer(request, END.split(ours.strip())[0], bool(words & _words(ours)), bool(words & _words(theirs)))
         for (request, words), ours, theirs in zip(telling, *said, strict=True)
-        if not words & _words(ours) and words & _words(theirs)
     )
 
 
