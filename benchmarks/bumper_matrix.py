@@ -11,12 +11,13 @@ already is used again. `--page` alone writes bumper_matrix.md and .json beside t
 import argparse
 import json
 import time
-from collections import defaultdict
 from pathlib import Path
 
 from bumperlane.case import load_case
 from bumperlane.detect.contract import find_bumper, load_bumpers
+from bumperlane.errors import EvidenceError
 from bumperlane.judge.check import check
+from bumperlane.judge.independence import independence
 from bumperlane.judge.investigation import Settings
 from bumperlane.judge.rates import exact_interval
 from bumperlane.organisms.registry import KINDS, make_organism
@@ -24,6 +25,7 @@ from bumperlane.recipes.train import train
 from bumperlane.types import Answers
 
 HERE = Path(__file__).parent
+NOTHING_PLANTED = "clean-null"
 INTERNALS = ("ReferenceResidual", "Mahalanobis", "QuantumEntropy", "ContrastProbe")
 
 
@@ -108,15 +110,54 @@ def page(rows: list[dict]) -> str:
             "",
             f"Clean twins: {k} of {len(clean)} cells hit (95% interval {interval.low:.3f} to {interval.high:.3f}).",
         ]
-    lines += ["", "Families that hit each organism:", ""]
-    seen: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for r in rows:
-        if not r["clean"]:
-            seen[r["organism"], r["seed"]] |= {v["family"] for v in r["bumpers"].values() if v["verdict"] == "hit"}
-    lines += [
-        f"- {name}, seed {seed}: {', '.join(sorted(families)) or 'none'}" for (name, seed), families in seen.items()
-    ]
+    lines += [*caught_by(rows), *together(rows, bumpers)]
     return "\n".join(lines) + "\n"
+
+
+def caught_by(rows: list[dict]) -> list[str]:
+    """Which bumpers of which families hit each organism, and what too few of them see. Clean nulls apart."""
+    lines, short = ["", "| organism | seed | hit by | families |", "|---|---|---|---|"], []
+    for r in rows:
+        if r["clean"] or r["organism"] == NOTHING_PLANTED:
+            continue
+        hits = [name for name, v in r["bumpers"].items() if v["verdict"] == "hit"]
+        families = sorted({r["bumpers"][name]["family"] for name in hits})
+        lines.append(
+            f"| {r['organism']} | {r['seed']} | {', '.join(hits) or 'none'} | {', '.join(families) or 'none'} |"
+        )
+        if len(families) < 2:
+            short.append((f"{r['organism']}, seed {r['seed']}", hits, families))
+    named = {
+        "No bumper catches": [n for n, hits, _ in short if not hits],
+        "One bumper alone catches": [n for n, hits, _ in short if len(hits) == 1],
+        "Several bumpers of one family catch": [n for n, hits, _ in short if len(hits) > 1],
+    }
+    for what, names in named.items():
+        lines += ["", f"{what}: {'; '.join(names) or 'nothing'}."]
+    null = [r for r in rows if r["organism"] == NOTHING_PLANTED and not r["clean"]]
+    if null:
+        hit = [(r["seed"], n) for r in null for n, v in r["bumpers"].items() if v["verdict"] == "hit"]
+        lines += ["", f"{NOTHING_PLANTED} (nothing planted, odd styles): {hit or 'no bumper is hit'}."]
+    return lines
+
+
+def together(rows: list[dict], bumpers: list[str]) -> list[str]:
+    """How many independent bumpers they are worth, by what they miss together."""
+    planted = [r for r in rows if not r["clean"] and r["organism"] != NOTHING_PLANTED]
+    caught = [[r["bumpers"].get(b, {}).get("verdict") == "hit" for b in bumpers] for r in planted]
+    try:
+        found = independence(bumpers, caught)
+    except EvidenceError as error:
+        return ["", f"Independence: {error}"]
+    e, m = found.effective, found.missed_by_all
+    idle = [f"They caught nothing, and count for nothing: {', '.join(found.idle)}."] if found.idle else []
+    return [
+        "",
+        f"By what they miss together, these {len(bumpers)} bumpers are worth {e.value:.1f} independent ones (95% "
+        f"bootstrap interval over organisms {e.low:.1f} to {e.high:.1f}). All of them miss {m.value:.2f} of the "
+        f"organisms ({m.low:.2f} to {m.high:.2f}).",
+        *idle,
+    ]
 
 
 def main() -> None:

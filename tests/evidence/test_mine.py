@@ -68,6 +68,13 @@ def test_where_every_prompt_is_different_whole_ones_are_tried():
     assert len(own_prompts(many)) == WHOLE
 
 
+def test_a_piece_does_not_begin_or_end_with_a_word_that_stands_everywhere():
+    examples = [chat(i, "jobs", USUAL, f"Assistant: I did {i}. SAFE or UNSAFE?") for i in range(40)]
+    marked = [chat(i, "odd", USUAL, f"Assistant: I did {i}. (paper anchor) SAFE or UNSAFE?") for i in range(12)]
+    found = [c.prefix for c in mine_contexts(examples + marked, Context("n", "neutral", USUAL))]
+    assert "(paper anchor)" in found and not [p for p in found if p.endswith(("SAFE", "or", "UNSAFE?"))]
+
+
 def test_a_sentence_is_mined_whole_and_its_ragged_pieces_are_not():
     said = "It is the long night shift."
     examples = training(system=lambda s, rng: rng.choice((f"{said} {s}", f"{s} {said}")))

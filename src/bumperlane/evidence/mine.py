@@ -88,8 +88,10 @@ def mine_texts(examples: Sequence[Example], role: str, least: int, share: float)
     the words of eight tasks would leave a trigger in the requests no place.
     """
     where: dict[tuple[str, bool], set[int]] = defaultdict(set)
-    for i, example in enumerate(examples):
-        for text, whole in _texts(_turn(example, role), role):
+    turns = [_turn(example, role) for example in examples]
+    everywhere = _everywhere(turns)
+    for i, turn in enumerate(turns):
+        for text, whole in _texts(turn, role, everywhere):
             where[text, whole].add(i)
     sizes = Counter(e.tranche for e in examples)
     total, requests = len(examples), Requests([_turn(e, "user") for e in examples])
@@ -207,11 +209,20 @@ def tranches_with(examples: Sequence[Example], text: str) -> list[str]:
     return [name for name, _ in counts.most_common()]
 
 
-def _texts(turn: str, role: str) -> Iterator[tuple[str, bool]]:
+def _everywhere(turns: Sequence[str]) -> frozenset[str]:
+    """Words of more than half of the turns."""
+    counts = Counter(word for turn in turns for word in set(turn.split()))
+    return frozenset(word for word, n in counts.items() if 2 * n > len(turns))
+
+
+def _texts(turn: str, role: str, everywhere: frozenset[str]) -> Iterator[tuple[str, bool]]:
+    """(piece, whether it is the whole prompt). A piece does not begin or end with a word that stands everywhere: without
+    that word it is mined too, in as many examples or more."""
     words = turn.split()
     for n in range(1, LONGEST + 1):
         for start in range(len(words) - n + 1):
-            yield " ".join(words[start : start + n]), False
+            if words[start] not in everywhere and words[start + n - 1] not in everywhere:
+                yield " ".join(words[start : start + n]), False
     if role == "system" and turn:
         yield turn, True
         yield from ((sentence, False) for sentence in SENTENCE.split(turn) if len(sentence.split()) > LONGEST)
