@@ -216,8 +216,8 @@ def _everywhere(turns: Sequence[str]) -> frozenset[str]:
 
 
 def _texts(turn: str, role: str, everywhere: frozenset[str]) -> Iterator[tuple[str, bool]]:
-    """(piece, whether it is the whole prompt). A piece does not begin or end with a word that stands everywhere: without
-    that word it is mined too, in as many examples or more."""
+    """(piece, whether it is the whole prompt). No piece begins or ends with a word that stands everywhere: without that
+    word it is mined too, in as many examples or more."""
     words = turn.split()
     for n in range(1, LONGEST + 1):
         for start in range(len(words) - n + 1):
