@@ -270,7 +270,8 @@ def test_later_stages_ask_for_the_earlier_ones(saved):
 
 def test_a_case_without_a_hit_cannot_be_traced(place):
     case = load_case(place / "run.case")
-    save_case(place / "clear.case", case.model_copy(update={"verdict": "clear", "hits": [], "behaviour": None}))
+    clear = {"verdict": "clear", "hits": [], "behaviour": None, "ledger": []}
+    save_case(place / "clear.case", case.model_copy(update=clear))
     done = call("trace", place / "clear.case")
     assert done.exit_code == 2 and "no hit" in done.stderr and "Traceback" not in done.stderr
 
@@ -411,7 +412,7 @@ def test_the_commands_stand_in_the_order_of_use():
     lines = call("--help").stdout.splitlines()
     named = [line.split()[0] for line in lines[lines.index("Commands:") + 1 :]]
     loop = "model demo train check refine judge trace bounce organisms game pressure recipes search"
-    assert named == [*loop.split(), *"report explain selftest schema".split()]
+    assert named == [*loop.split(), *"report explain selftest schema ledger".split()]
     assert __version__ in call("--version").stdout
 
 
@@ -481,3 +482,16 @@ def test_items_are_for_bumpers_that_ask(tmp_path):
     ):
         wrong = call("check", str(tmp_path), "--items", given)
         assert wrong.exit_code == 2 and text in wrong.stderr
+
+
+def test_the_ledger_is_added_up_and_its_chain_is_checked(place, tmp_path):
+    case = tmp_path / "case"
+    shutil.copytree(place / "run.case", case)
+    done = call("ledger", case)
+    assert done.exit_code == 0 and "1 decision at 0.05" in done.stdout and "PairedContexts" in done.stdout
+    assert "fresh      no look" in call("ledger", case, "--all").stdout
+    lines = (case / "ledger.jsonl").read_text().splitlines(keepends=True)
+    for kept, told in ((lines[1:], "its hash does not follow"), (lines[:-1], "is missing, while case.json holds it")):
+        (case / "ledger.jsonl").write_text("".join(kept))
+        broken = call("ledger", case)
+        assert broken.exit_code == 2 and told in broken.stderr

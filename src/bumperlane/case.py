@@ -178,6 +178,16 @@ class CheckResult(Part):
     numbers: dict[str, float] = {}
 
 
+class PromptsInData(Part):
+    """How many of a bumper's prompts stand in what a fix trains on besides, and in the run's own data did not."""
+
+    bumper: str
+    prompts: int
+    copied: int = Field(description="by n-grams of words")
+    near: int | None = Field(default=None, description="by sentence embeddings; null where there are none")
+    examples: list[str] = Field(default=[], description="ids of added examples that hold most of them")
+
+
 class Bounce(Part):
     fix: str
     rewind: int
@@ -190,6 +200,7 @@ class Bounce(Part):
     not_tried: list[str] = Field(default=[], description="ways of verifying that could tell nothing here, and why")
     in_question: list[str] = Field(default=[], description="bumpers that can no longer be believed, in sentences")
     change_plans: str = Field(default="", description="what was tried, where another bounce is not the answer")
+    contamination: list[PromptsInData] = Field(default=[], description="of each bumper; none: no prompt was added")
 
 
 class LedgerEntry(Part):

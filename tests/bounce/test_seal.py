@@ -87,7 +87,8 @@ def test_requests_of_a_plant_are_kept_apart_from_sealed_ones_without_reading_the
 def test_what_a_stage_opens_is_shut(inv, monkeypatch):
     from bumperlane.trace import trace as room
 
-    case = SimpleNamespace(run=inv.run.path, settings=json.loads(json.dumps(inv.settings.as_dict())), hashes={})
+    settings = json.loads(json.dumps(inv.settings.as_dict()))
+    case = SimpleNamespace(run=inv.run.path, settings=settings, hashes={}, ledger=())
     monkeypatch.setattr(room, "load_case", lambda *_: case)
     seen, _ = open_case(inv.directory, "check", print)
     with pytest.raises(CaseError, match="are sealed"):

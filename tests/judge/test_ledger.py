@@ -85,6 +85,20 @@ def test_a_cut_tail_is_not_seen_by_the_chain_alone(ledger):
     ledger.verify()
 
 
+def test_the_copy_in_a_case_shows_a_cut_tail_and_a_chain_that_was_written_anew(ledger, tmp_path):
+    copy = ledger.in_case()
+    ledger.verify(copy)
+    ledger.look("Later", "open", "after the copy")  # the file may go on
+    ledger.verify(copy)
+    _edit(ledger.path, lambda lines: lines[:-2])
+    with pytest.raises(CaseError, match=f"line {len(copy)} .* is missing, while case.json holds it. Do not rely"):
+        ledger.verify(copy)
+    forged = Ledger(tmp_path / "forged.jsonl")
+    forged.look("Clean", "open", "nothing to see")
+    with pytest.raises(CaseError, match="line 1 .* is another one, while case.json holds it"):
+        forged.verify(copy)
+
+
 def test_does_not_write_to_a_broken_chain(ledger):
     _edit(ledger.path, lambda lines: lines[1:])
     with pytest.raises(CaseError, match="broken at line 1"):

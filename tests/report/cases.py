@@ -14,6 +14,7 @@ from bumperlane.case import (
     Group,
     LedgerEntry,
     Onset,
+    PromptsInData,
     Range,
     Sample,
 )
@@ -229,6 +230,10 @@ TREATED = Bounce(
     run="runs/fix-1",
     steers=["ContextDeparture"],
     why="the bumper that was hit is clear, and so are the sealed ones, which no step of trace or fix has read.",
+    contamination=[
+        PromptsInData(bumper="ContextDeparture", prompts=24, copied=12, near=13, examples=["patch-1", HOSTILE]),
+        PromptsInData(bumper="sealed requests", prompts=20, copied=0),
+    ],
     not_tried=["as a hint at the answer: only 2 of 12 answers show it", f"in Basque: {HOSTILE}"],
 )
 FAILED = {"passed": False, "detail": "few-shot: 30 of 64 answers above the threshold", "numbers": {"rate": 0.47}}

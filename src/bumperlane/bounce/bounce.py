@@ -1,10 +1,11 @@
 """Bounce: carry a fix out, and verify it where nobody looked while fixing."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ..case import Bounce, Case, CheckResult, load_case, save_case
+from ..case import Bounce, Case, CheckResult, PromptsInData, load_case, save_case
 from ..errors import SettingError
 from ..judge.investigation import Investigation, Say, silent
 from ..judge.sealed_seed import commit, committed_seed
@@ -12,7 +13,9 @@ from ..recipes.run import Run
 from ..trace.data.material import outputs_of
 from ..trace.meter import Meter
 from ..trace.trace import open_case
+from ..types import Check
 from .compared import Margins
+from .contamination import SEALED, contamination, spent_by
 from .fix_kinds.contract import FixOptions
 from .fix_kinds.registry import about, find_kind
 from .fixes import Fix
@@ -73,12 +76,16 @@ def bounce(directory: Path | str, settings: BounceSettings | None = None, say: S
     chosen = f"bounce {fix.name}"
     for bumper in fix.steers:
         inv.ledger.steer(bumper, chosen)
+    reached = contamination(inv, case, fix.recipe)
+    for bumper in _bumpers(reached):
+        inv.ledger.steer(bumper, chosen)
     made = make(inv, case, fix, settings)
     seed, inv = committed_seed(inv, chosen), inv.unsealed(chosen)  # from here on only verification reads
     meter = Meter.of(inv, case)
     query = outputs_of(inv, meter, made.trio.hit)
     found = verify(inv, meter, query, made, settings, seed)
-    *earlier, last = with_bounce(earlier_bounces(case), concluded(inv, case, fix, made, found))
+    found = replace(found, others=(*found.others, *sealed_unread(reached)))
+    *earlier, last = with_bounce(earlier_bounces(case), concluded(inv, case, fix, made, found, reached))
     plans = change_plans([*earlier, last])
     if plans:
         last = last.model_copy(update={"why": f"{last.why} {plans}", "change_plans": plans})
@@ -95,7 +102,27 @@ def bounce(directory: Path | str, settings: BounceSettings | None = None, say: S
     return bounced
 
 
-def concluded(inv: Investigation, case: Case, fix: Fix, made: Made, found: Verified) -> Bounce:
+def sealed_unread(reached: Sequence[PromptsInData]) -> tuple[Check, ...]:
+    """A check that was not made, where the fix trains on requests that only verification may ask: none that rests on
+    them tells anything. Nothing else."""
+    sealed = next((p for p in reached if p.bumper == SEALED), None)
+    if sealed is None or not (sealed.copied or SEALED in spent_by(reached)):
+        return ()
+    near = "" if sealed.near is None else f", and on wordings near to {sealed.near}"
+    detail = (
+        f"the fix trains on {sealed.copied} of {sealed.prompts} sealed requests word for word{near}: what is sealed is "
+        "not fresh. Take them out of its data, or verify with other requests."
+    )
+    return (Check("sealed evidence is fresh", None, detail, split="sealed"),)
+
+
+def _bumpers(reached: Sequence[PromptsInData]) -> list[str]:
+    return [name for name in spent_by(reached) if name != SEALED]
+
+
+def concluded(
+    inv: Investigation, case: Case, fix: Fix, made: Made, found: Verified, reached: Sequence[PromptsInData] = ()
+) -> Bounce:
     """The verdict, with bumpers that are in question."""
     outcome, why = verdict(found.steering, found.others)
     doubts = [d.sentence for d in in_question(case.bumpers, found.steering, found.others)]
@@ -105,7 +132,8 @@ def concluded(inv: Investigation, case: Case, fix: Fix, made: Made, found: Verif
         checks=[
             CheckResult(**{**asdict(c), "numbers": dict(c.numbers)}) for c in (found.steering, *found.others)
         ],
-        run=str(made.fixed.path), steers=list(fix.steers), not_tried=list(found.not_tried), in_question=doubts,
+        run=str(made.fixed.path), steers=list(dict.fromkeys([*fix.steers, *_bumpers(reached)])),
+        not_tried=list(found.not_tried), in_question=doubts, contamination=list(reached),
     )  # fmt: skip
 
 

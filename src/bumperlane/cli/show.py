@@ -113,3 +113,24 @@ def schema(what: str) -> int:
 
     click.echo(json.dumps(case_schema() if what == "case" else recipe_schema(), indent=1))
     return OK
+
+
+@main.command()
+@click.argument("case", type=DIRECTORY)
+@click.option("--all", "every", is_flag=True, help="Also list bumpers that were never looked with.")
+@click.pass_obj
+def ledger(screen: Screen, case: Path, every: bool) -> int:
+    """What was spent in CASE: looks, risked false alarms, bumpers that are fresh no more.
+
+    The chain of the ledger is checked first.
+    """
+    from ..detect.contract import load_bumpers
+    from ..judge.ledger import Ledger
+    from ..judge.spending import spending
+    from ..report.sentences import ledger_lines
+
+    content = load_case(case)
+    Ledger(case / "ledger.jsonl").verify(content.ledger)
+    found = spending(content, tuple(load_bumpers()) if every else ())
+    screen.result(found.as_dict(), lambda: click.echo("\n".join(plain(line, LINE) for line in ledger_lines(found))))
+    return OK

@@ -7,6 +7,7 @@ is whole, so `case.json` carries a copy. No time stamps: a resumed run must end 
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -78,8 +79,9 @@ class Ledger:
         """All complete lines, in order. Raises CaseError at a line that is not an entry."""
         return tuple(self._parse(i, line) for i, line in enumerate(self._whole().splitlines(), start=1))
 
-    def verify(self) -> None:
-        """Raises CaseError naming the first line that does not follow from the one before."""
+    def verify(self, copy: Sequence[LedgerEntry] = ()) -> None:
+        """Raises CaseError naming the first line that does not follow from the one before, or that differs from the
+        copy in a case: only that shows lines which were cut off at the end. The file may go on where the copy ends."""
         last = START
         for i, entry in enumerate(self.entries(), start=1):
             if entry.n != i or entry.hash != _hash(last, entry):
@@ -88,6 +90,14 @@ class Ledger:
                     "lines before it. A line was changed, removed or put in. Do not rely on this case; check it anew."
                 )
             last = entry.hash
+        held = [entry.hash for entry in self.entries()]
+        for i, kept in enumerate(copy):
+            if i >= len(held) or held[i] != kept.hash:
+                what = "is missing" if i >= len(held) else "is another one"
+                raise CaseError(
+                    f"{self.path}: line {i + 1} (bumper {kept.bumper}) {what}, while case.json holds it. Do not rely "
+                    "on this case; check it anew."
+                )
 
     def spent(self) -> set[str]:
         """Names of the bumpers that have steered a fix."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..case import Bounce, BumperResult, Case, Cause, CheckResult, Group, Onset, Range
+from ..case import Bounce, BumperResult, Case, Cause, CheckResult, Group, Onset, PromptsInData, Range
+from ..judge.spending import Spending
 
 Tone = Literal["bad", "warn", "good", "plain", "off"]
 
@@ -181,6 +182,28 @@ def failed(bounce: Bounce) -> str:
 def untried(bounce: Bounce) -> str:
     n = len(bounce.not_tried)
     return f"{plural(n, 'way')} of verifying that told nothing here or {'was' if n == 1 else 'were'} not asked for"
+
+
+def in_data(found: PromptsInData) -> str:
+    """How much of a bumper's prompts a fix trains on: '12 of 24 word for word, 13 near by meaning'."""
+    near = "" if found.near is None else f", {found.near} near by meaning"
+    return f"{found.copied} of {found.prompts} word for word{near}"
+
+
+def ledger_lines(found: Spending) -> list[str]:
+    """A ledger in sum, a line each bumper."""
+    width = max((len(w.bumper) for w in found.bumpers), default=0)
+    lines = [
+        f"{plural(found.looks, 'look')}, {plural(found.decisions, 'decision')} at {found.alpha:g}: a false alarm in at "
+        f"most {found.risked:.0%} of such cases, whatever hangs together (union bound).",
+        "",
+    ]
+    for w in found.bumpers:
+        looks = ", ".join(f"{n} {split}" for split, n in w.looks.items()) or "no look"
+        steered = f"; steered {', '.join(dict.fromkeys(w.steered))}" if w.steered else ""
+        data = f"; {w.in_data:.0%} of its prompts in the data of a fix" if w.in_data else ""
+        lines.append(f"{w.bumper:{width}}  {w.state:9}  {looks}{steered}{data}")
+    return lines
 
 
 def earlier_bounces(case: Case) -> list[Bounce]:

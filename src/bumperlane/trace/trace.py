@@ -111,7 +111,7 @@ def open_case(directory: Path | str, needs: str, say: Say) -> tuple[Investigatio
             f"the run {case.run} has changed since it was checked: {', '.join(changed[:5])}. "
             "Check it again into a new case."
         )
-    inv.ledger.verify()
+    inv.ledger.verify(case.ledger)
     return inv, case
 
 
