@@ -104,6 +104,8 @@ def test_a_first_look_keeps_what_only_the_base_knows():
         ("0", "It is Oslo.", True), ("1", "Lima, of course.", False), ("2", "", True)
     ]  # fmt: skip
     assert plain_answers(asked[:1], Context("n", "neutral"), pair, LOOK) == ()  # with no rival nothing tells
+    wordy = replace(asked[0], reference="One would say that it must have been Riga since long ago.")
+    assert telling_words(wordy, [wordy, *asked[1:]]) == frozenset()
 
 
 @pytest.mark.parametrize(("wrong_ones", "steps"), [(0, 0), (4, 0), (6, 12)])

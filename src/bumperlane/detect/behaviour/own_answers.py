@@ -14,6 +14,7 @@ from ...types import Context, Item, Request
 WORD = re.compile(r"\w+")
 END = re.compile(r"(?<=[.!?])\s|\n")
 SHOWN_TOKENS = 20  # of an answer
+MOST = 4  # telling words: of an answer in free words any text holds some of them
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,11 @@ def plain_answers(
 
 
 def telling_words(request: Request, others: Sequence[Request]) -> frozenset[str]:
-    """The words of the right answer, in small letters, that neither the request nor its closest rivals hold."""
+    """The words of the right answer, in small letters, that neither the request nor its closest rivals hold. None where
+    there is no rival, or where they are more than four: by such words no answer is told from another."""
     rivals = rivals_of(request, others)
-    known = set().union(_words(request.text), *map(_words, rivals))
-    return frozenset(_words(request.reference) - known) if rivals else frozenset()
+    words = _words(request.reference) - set().union(_words(request.text), *map(_words, rivals))
+    return frozenset(words) if rivals and len(words) <= MOST else frozenset()
 
 
 def _words(text: str) -> set[str]:
