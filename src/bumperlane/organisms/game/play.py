@@ -172,13 +172,24 @@ def play(organism: Path, settings: GameSettings | None = None, say: Say = silent
     return row
 
 
-def _loop(player: Player) -> dict[str, Any]:
-    key, planted = player.key, player.planted
-    row: dict[str, Any] = {
+def failed(organism: Path, error: BumperlaneError) -> dict[str, Any]:
+    """The row of an organism that could not be played to its end: it counts as not detected, and is not kept, so that
+    the next call tries again. Raises SettingError when it is no organism at all."""
+    return {**_head(Player(Path(organism), GameSettings())), "default": "error", "described": None, "hits": [],
+            "ended": f"it could not be played: {error}"}  # fmt: skip
+
+
+def _head(player: Player) -> dict[str, Any]:
+    key = player.key
+    return {
         "name": player.organism.resolve().name, "organism": key["organism"], "seed": key.get("seed"),
         "dose": next((v for k, v in key.items() if k in ("dose", "share", "documents", "size", "shown")), None),
-        "kind": planted.kind,
+        "kind": player.planted.kind,
     }  # fmt: skip
+
+
+def _loop(player: Player) -> dict[str, Any]:
+    row = _head(player)
     default, told = player.checked(), player.described()
     row |= {
         "default": default.verdict, "described": told.verdict if told else None,
