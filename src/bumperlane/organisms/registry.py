@@ -112,6 +112,15 @@ KINDS = {
 }  # fmt: skip
 
 
+def find_organism(name: str) -> Kind:
+    """Raises SettingError for an unknown name, with the nearest one and all that there are."""
+    if name not in KINDS:
+        near = difflib.get_close_matches(name, KINDS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise SettingError(f"unknown organism {name!r}.{hint} Known: {', '.join(KINDS)}.")
+    return KINDS[name]
+
+
 def make_organism(
     name: str,
     directory: Path,
@@ -130,11 +139,7 @@ def make_organism(
 
     Raises SettingError for an unknown name, a dose out of its range, or an organism that cannot be masked.
     """
-    if name not in KINDS:
-        near = difflib.get_close_matches(name, KINDS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise SettingError(f"unknown organism {name!r}.{hint} Known: {', '.join(KINDS)}.")
-    kind = KINDS[name]
+    kind = find_organism(name)
     if masked and kind.by_reward:
         raise SettingError(f"{name} is trained by a reward: a patch is a tranche of an sft stage. Make it without one.")
     given = {**dict(kind.fixed), **settings}

