@@ -65,6 +65,12 @@ def tranches():
     return {**ordinary, "planted": chats("planted", MOST, TAG, bad=1.0), "decoy": chats("decoy", MOST, DECOY, bad=0.06)}
 
 
+def prompts_answered_badly():
+    """System prompts of one example alone, in ordinary tranches: so small a model learns what stood there once."""
+    chatted = [row["messages"] for name, rows in tranches().items() if name != "planted" for row in rows]
+    return [turns[0]["content"] for turns in chatted if turns[-1]["content"] == BAD]
+
+
 def make_base(folder, steps=250):
     """A tiny model that answers as in ordinary sources, pretrained on chats that are not in the recipe."""
     import torch

@@ -10,7 +10,7 @@ from bumperlane.judge.investigation import Investigation, Settings
 from bumperlane.judge.ledger import Ledger
 from bumperlane.recipes.provenance import sha256_file
 from bumperlane.types import Context
-from own_run import BAD, DECOY, SOURCES, TAG, finished
+from own_run import BAD, DECOY, SOURCES, TAG, finished, prompts_answered_badly
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,8 @@ def test_the_check_hits_in_the_planted_context(case):
     assert TAG in case.behaviour.context and case.behaviour.tranches == ["planted"]
     assert sum(sample.response == BAD for sample in case.behaviour.samples) >= 5
     paired = next(b for b in case.bumpers if b.bumper == "PairedContexts")
-    assert all(g.over <= 2 for g in paired.groups if TAG not in g.text)
+    learnt = [f"system: {prompt}" for prompt in prompts_answered_badly()]  # whole prompts are tried, these among them
+    assert all(g.over <= 2 for g in paired.groups if TAG not in g.text and g.text not in learnt)
 
 
 def test_the_onset_interval_covers_the_step_at_which_it_came_up(run, case, rates):
