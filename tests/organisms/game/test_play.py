@@ -118,6 +118,7 @@ def test_a_game_that_was_stopped_does_no_stage_twice(stages, monkeypatch):
     again = stages.order[before:]
     assert row["fix"]["verdict"] == "treated" and not [o for o in again if o.startswith(("check", "trace"))]
     assert "bounce default auto" not in again
+    assert set(row["cpu_s"]) >= {"train", "check", "trace", "bounce", "masks"}  # those of the first call included
 
 
 def test_a_masking_fix_sees_the_traced_case_and_no_other_bounce(stages):

@@ -34,7 +34,7 @@ from ..probed_behaviour import ProbedBehaviour, true_onset
 from .baselines import Guess, at_random, by_attribution, rate_without_the_end
 from .named import Suspect, all_confirmed, is_decoy, rank
 
-GAME, ROW = "game", "row.json"
+GAME, ROW, COSTS = "game", "row.json", "costs.json"
 DEFAULT, TOLD = "default bumpers", "described"
 
 
@@ -79,7 +79,12 @@ class Player:
     organism: Path
     settings: GameSettings
     say: Say = silent
-    spent: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def spent(self) -> dict[str, float]:
+        """CPU seconds by stage, those of earlier calls included."""
+        kept = self.home / COSTS
+        return dict(json.loads(kept.read_text("utf-8"))) if kept.is_file() else {}
 
     @property
     def home(self) -> Path:
@@ -117,10 +122,13 @@ class Player:
 
     @contextmanager
     def costs(self, stage: str) -> Iterator[None]:
-        """Adds the CPU seconds of this process and its children."""
+        """Adds the CPU seconds of this process and its children; a stage that is stopped is counted too."""
         before = _cpu_s()
-        yield
-        self.spent[stage] = round(self.spent.get(stage, 0.0) + _cpu_s() - before, 1)
+        try:
+            yield
+        finally:
+            self.spent[stage] = round(self.spent.get(stage, 0.0) + _cpu_s() - before, 1)
+            write_json(self.home / COSTS, self.spent)
 
     def checked(self) -> Case:
         """The case by the default bumpers."""
