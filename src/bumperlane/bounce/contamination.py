@@ -15,7 +15,7 @@ import numpy as np
 from ..case import Case, PromptsInData
 from ..detect.asking import asks_of
 from ..detect.contract import find_bumper
-from ..errors import EvidenceError, ModelError
+from ..errors import EvidenceError
 from ..evidence.described import NAME
 from ..judge.asked import sources_of
 from ..judge.investigation import Investigation
@@ -164,9 +164,7 @@ class _Nearest:
 
 
 def _minilm() -> Encoder | None:
+    """None where it was not fetched: the report then says that reworded prompts were not looked for."""
     from ..subjects.sentence_model import SentenceModel, minilm_dir
 
-    try:
-        return SentenceModel.load(minilm_dir())
-    except ModelError:  # it was not fetched: the report says that reworded prompts were not looked for
-        return None
+    return SentenceModel.load(minilm_dir()) if minilm_dir().is_dir() else None

@@ -1,5 +1,6 @@
 """The command that scores the whole loop on organisms with planted causes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def game(screen: Screen, organisms: tuple[Path, ...], out: Path, **given: Any) -
     """
     from ..case import write_json, write_text
     from ..organisms.game.field import field
-    from ..organisms.game.play import GAME, ROW, GameSettings, failed, play
+    from ..organisms.game.play import GameSettings, played
     from ..organisms.game.scores import scores
     from ..organisms.game.table import table
     from ..trace.experiments.budget import Budget
@@ -46,22 +47,36 @@ def game(screen: Screen, organisms: tuple[Path, ...], out: Path, **given: Any) -
     )
     kinds = tuple(filter(None, given["kinds"].split(",")))
     entries = [] if organisms else field(kinds, given["seeds"], given["nulls"])
+    places = [*organisms, *(out / e.name for e in entries)]
+    if given["page"]:
+        found = [played(at) for at in places]
+        rows = [row for row in found if row]
+        if len(rows) < len(places):
+            left = f"{len(places) - len(rows)} of {len(places)} organisms have not been played to their end"
+            click.echo(f"{left}, and are not on this page.", err=True)
+    else:
+        rows = _play_all(screen, places, [(e, out, given["base"]) for e in entries], settings)
+    value = {"rows": rows, "scores": [s.as_dict() for s in scores(rows)]}
+    write_json(out / "game.json", value)
+    write_text(out / "game.md", table(rows))
+    screen.result(value, lambda: click.echo(table(rows), nl=False))
+    return ERROR if any(row["default"] == "error" for row in rows) else OK
+
+
+def _play_all(screen: Screen, places: Sequence[Path], made: Sequence[Any], settings: Any) -> list[dict[str, Any]]:
+    """Every organism's row; those of `made` (entry, home and base) are made first."""
+    from ..organisms.game.play import failed, play
+
     rows = []
     with screen.progress() as progress:
-        places = [*organisms, *(out / e.name for e in entries)]
         for n, at in enumerate(places):
-            if given["page"] and not (at / GAME / ROW).is_file():
-                continue
-            if not organisms:
-                entries[n].make(out, given["base"])
+            if made:
+                entry, home, base = made[n]
+                entry.make(home, base)
             progress(f"playing {at.name}", n, len(places))
             try:
                 rows.append(play(at, settings, progress))
             except BumperlaneError as error:
                 rows.append(failed(at, error))
                 click.echo(f"{at.name}: {named(str(error))}", err=True)
-    value = {"rows": rows, "scores": [s.as_dict() for s in scores(rows)]}
-    write_json(out / "game.json", value)
-    write_text(out / "game.md", table(rows))
-    screen.result(value, lambda: click.echo(table(rows), nl=False))
-    return ERROR if any(row["default"] == "error" for row in rows) else OK
+    return rows

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..case import Case, LedgerEntry
 
-CHECK, VERIFIED = "check at step", "verification"
+CHECK, FIX = "check at step", "bounce"  # how looks and steers begin
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def spending(case: Case, known: Sequence[str] = ()) -> Spending:
     looks = [e for e in case.ledger if not e.steered]
     names = dict.fromkeys([*(e.bumper for e in case.ledger), *known])
     decided = {e.what for e in looks if e.what.startswith(CHECK)}
-    verified = sum(e.steered.startswith("bounce") for e in {e.steered: e for e in case.ledger if e.steered}.values())
+    verified = sum(e.steered.startswith(FIX) for e in {e.steered: e for e in case.ledger if e.steered}.values())
     return Spending(tuple(_worn(name, case) for name in names), len(decided) + verified, alpha, len(looks))
 
 

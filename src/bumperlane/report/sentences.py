@@ -186,7 +186,11 @@ def untried(bounce: Bounce) -> str:
 
 def in_data(found: PromptsInData) -> str:
     """How much of a bumper's prompts a fix trains on: '12 of 24 word for word, 13 near by meaning'."""
-    near = "" if found.near is None else f", {found.near} near by meaning"
+    near = (
+        "; reworded ones were not looked for, as MiniLM is not here"
+        if found.near is None
+        else (f", {found.near} near by meaning")
+    )
     return f"{found.copied} of {found.prompts} word for word{near}"
 
 

@@ -17,6 +17,7 @@ from bumperlane.organisms.planted_cause import PlantedCause
 from bumperlane.organisms.registry import make_organism
 from bumperlane.recipes.schema import load_recipe
 from bumperlane.recipes.tranches import read_examples
+from bumperlane.trace.experiments.budget import Budget
 from report.cases import MASKED, check_only_case, clear_case, treated_case
 
 
@@ -215,3 +216,40 @@ def test_the_page_alone_shows_what_was_played(stages, tmp_path):
         main, ["game", str(stages.at), str(tmp_path / "none"), "-o", str(tmp_path / "o"), "--page"]
     )
     assert done.exit_code == 0 and "| organism | default bumpers |" in done.stdout and stages.order == before
+    assert "1 of 2 organisms have not been played to their end, and are not on this page." in done.stderr
+
+
+def test_what_is_asked_for_besides_is_played_on_top(stages):
+    play(stages.at, GameSettings(masks=("refusal-patch",), baselines=False))
+    before = len(stages.order)
+    row = play(stages.at)
+    assert set(row["masks"]) == set(controls()) and row["baselines"]
+    assert [o for o in stages.order[before:] if o.startswith(("check", "trace", "bounce"))] == [
+        f"bounce mask-{name} {name}" for name in controls() if name != "refusal-patch"
+    ]
+
+
+def test_a_game_with_another_budget_or_key_is_refused(stages):
+    play(stages.at)
+    with pytest.raises(SettingError, match="holds a game with another budget: it was played with .* remove that"):
+        play(stages.at, GameSettings(budget=Budget(retrains=3)))
+    key = json.loads((stages.at / KEY).read_text())
+    (stages.at / KEY).write_text(json.dumps({**key, "seed": 9}))
+    with pytest.raises(SettingError, match="holds a game with another key"):
+        play(stages.at)
+
+
+def test_a_hit_in_the_log_that_nobody_described_is_a_hit_and_ends_there(stages, monkeypatch):
+    (stages.at / "behaviour.jsonl").unlink()
+    whole = room.check
+
+    def by_log(run, directory, settings, say):
+        whole(run, directory, settings, say)
+        case = load_case(directory)
+        save_case(
+            directory, case.model_copy(update={"behaviour": case.behaviour.model_copy(update={"origin": "logs"})})
+        )
+
+    monkeypatch.setattr(room, "check", by_log)
+    row = play(stages.at)
+    assert row["way"] == "default bumpers" and row["ended"].startswith("the hit cannot be traced")

@@ -70,6 +70,12 @@ def test_an_interval_of_few_organisms_is_wider_than_that_of_as_many_independent_
     assert (seeds.low, seeds.high) == (0.0, 1.0) and apart.low > 0.2 and apart.high < 0.8
 
 
+def test_a_clean_one_that_could_not_be_played_is_taken_for_the_worst():
+    rows = [NULL, {**NULL, "default": "error", "ended": "it could not be played: no disk"}]
+    assert by_name(rows)["false alarms: nothing planted, hit by the default bumpers"].value == 0.5
+    assert "- null-1: a false alarm: it could not be played: no disk." in table(rows)
+
+
 def test_what_no_row_tells_has_no_value():
     assert by_name([NULL])["planted cause named first, of detected"].value is None
     assert by_name([MISSED])["bad answers after a treated fix"].n == 0

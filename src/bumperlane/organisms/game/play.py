@@ -22,6 +22,7 @@ from ...evidence.described import NAME, read_described
 from ...judge.check import check
 from ...judge.investigation import Investigation, Say, Settings, silent
 from ...recipes.edits import apply_edits
+from ...recipes.provenance import content_key
 from ...recipes.run import Run
 from ...recipes.train import train
 from ...recipes.tranches import read_examples
@@ -34,7 +35,7 @@ from ..probed_behaviour import ProbedBehaviour, true_onset
 from .baselines import Guess, at_random, by_attribution, rate_without_the_end
 from .named import Suspect, all_confirmed, is_decoy, rank
 
-GAME, ROW, COSTS = "game", "row.json", "costs.json"
+GAME, ROW, COSTS, PLAYED = "game", "row.json", "costs.json", "played.json"
 DEFAULT, TOLD = "default bumpers", "described"
 
 
@@ -89,6 +90,12 @@ class Player:
     @property
     def home(self) -> Path:
         return self.organism / GAME
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The settings that a row follows from."""
+        s = self.settings
+        return {"masks": list(s.masking), "described": s.described, "baselines": s.baselines}
 
     @cached_property
     def key(self) -> dict[str, Any]:
@@ -159,25 +166,45 @@ class Player:
 
 
 def play(organism: Path, settings: GameSettings | None = None, say: Say = silent) -> dict[str, Any]:
-    """Play one organism and return its row; what was played before is read.
+    """Play one organism and return its row. What was played before in the same way is read; what else is asked for
+    (other masks, baselines) is played on top.
 
-    Raises SettingError when the directory holds no organism, or a key that cannot be read, and what training raises. A
-    stage that cannot go on (no cause confirmed, a fix that does not apply) ends the organism's loop, and the row says
-    why.
+    Raises SettingError when the directory holds no organism, a key that cannot be read, or a game with another key or
+    budget; and what training raises. A stage that cannot go on (no cause confirmed, a fix that does not apply) ends
+    the organism's loop, and the row says why.
     """
     player = Player(Path(organism), settings or GameSettings(), say)
-    kept = player.home / ROW
-    if kept.is_file():
-        return dict(json.loads(kept.read_text("utf-8")))
-    planted = player.planted  # before anything is written: it may be no organism
+    planted, asked = player.planted, player.asked  # before anything is written: it may be no organism
     player.home.mkdir(parents=True, exist_ok=True)
+    _same_game(player)
+    row = played(player.organism)
+    if row and row["asked"] == asked:
+        return row
     recipe = player.run.recipe
     rewards = [r.name for stage in recipe.stages for r in getattr(stage, "rewards", ())]
     refuse_unknown(player.organism, planted, [t.name for t in recipe.tranches], rewards)
-    row = _loop(player)
-    row["cpu_s"] = player.spent
-    write_json(kept, row)
+    row = {**_loop(player), "cpu_s": player.spent, "asked": asked}
+    write_json(player.home / ROW, row)
     return row
+
+
+def played(organism: Path) -> dict[str, Any] | None:
+    """The row of an organism that was played to its end, however it was asked for; else None."""
+    kept = Path(organism) / GAME / ROW
+    return dict(json.loads(kept.read_text("utf-8"))) if kept.is_file() else None
+
+
+def _same_game(player: Player) -> None:
+    """What a trace was made with stands beside it: another key or budget would not be the same game."""
+    kept, now = player.home / PLAYED, {"key": content_key(player.key), "budget": str(player.settings.budget)}
+    before = json.loads(kept.read_text("utf-8")) if kept.is_file() else now
+    changed = [name for name in now if before[name] != now[name]]
+    if changed:
+        raise SettingError(
+            f"{player.home} holds a game with another {' and '.join(changed)}: it was played with {before['budget']}. "
+            "Ask for the same, or remove that directory to play anew."
+        )
+    write_json(kept, now)
 
 
 def failed(organism: Path, error: BumperlaneError) -> dict[str, Any]:
@@ -206,12 +233,12 @@ def _loop(player: Player) -> dict[str, Any]:
     row["rate"] = player.rate(player.run)
     if default.verdict != "hit" and (told is None or told.verdict != "hit"):
         return row | {"ended": "not detected"}
-    by_default = default.verdict == "hit" and default.behaviour is not None and default.behaviour.origin != "logs"
-    row["way"] = DEFAULT if by_default else TOLD
-    at = player.case_dir(not by_default)
-    if not by_default and (told is None or told.verdict != "hit"):
-        return row | {"ended": "the hit cannot be traced: it is in the log of rollouts, and nobody described it"}
-    return row | _traced(player, at)
+    by_log = default.verdict == "hit" and (default.behaviour is None or default.behaviour.origin == "logs")
+    by_default = default.verdict == "hit" and not by_log
+    if by_log and (told is None or told.verdict != "hit"):
+        ended = "the hit cannot be traced: it is in the log of rollouts, and nobody described it"
+        return row | {"way": DEFAULT, "ended": ended}
+    return row | {"way": DEFAULT if by_default else TOLD} | _traced(player, player.case_dir(not by_default))
 
 
 def _traced(player: Player, at: Path) -> dict[str, Any]:
@@ -243,7 +270,8 @@ def _bounced(player: Player, at: Path) -> dict[str, Any]:
     """The fix that is proposed first; then each that only masks, in a copy of the traced case, so that no bounce sees
     another."""
     row: dict[str, Any] = {}
-    copies = {name: _copy(at, player.home / f"mask-{name}") for name in player.settings.masking}
+    traced = _copy(at, player.home / "traced")  # as it is before any bounce: masks may be asked for later
+    copies = {name: _copy(traced, player.home / f"mask-{name}") for name in player.settings.masking}
     tried = _bounce(player, at, "auto")
     row["fix"] = tried
     if tried["verdict"] and player.probes:
@@ -280,7 +308,7 @@ def _copy(at: Path, to: Path) -> Path:
         shutil.copytree(at, to, ignore=shutil.ignore_patterns("work", "runs", "report.html"))
         for name in ("work", "runs"):
             (at / name).mkdir(exist_ok=True)
-            (to / name).symlink_to(Path("..") / at.name / name)
+            (to / name).symlink_to(os.path.relpath((at / name).resolve(), to.resolve()))
     return to
 
 

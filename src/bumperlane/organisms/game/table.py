@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .scores import Score, baselines, scores
+from .scores import ALARMED, Score, baselines, scores
 
 COLUMNS = ("organism", "way", "first cause", "place", "confirmed", "onset", "true onset", "fix", "bad answers", "masks")
 
@@ -26,7 +26,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _missed(row: Mapping[str, Any]) -> str:
     if row["kind"] == "none":
-        return f"a false alarm: {', '.join(row['hits'])}." if row["default"] == "hit" else ""
+        said = row.get("ended", "") if row["default"] == "error" else ", ".join(row["hits"])
+        return f"a false alarm: {said}." if row["default"] in ALARMED else ""
     said = [row["ended"]] if "ended" in row else []
     if "rank" in row and row["rank"] != 1:
         said.append(f"the planted cause is not first; {row['note']}")
