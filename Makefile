@@ -31,5 +31,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV); the first time this takes some minutes (torch)."
 	@$(PIP) torch==2.13.0
-	@$(PIP) -e '.[train,smollm2,dev]'
+	@$(PIP) -e '.[train,smollm2,serve,dev]'
 	@touch $@
