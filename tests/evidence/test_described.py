@@ -42,7 +42,7 @@ def test_a_row_may_say_in_which_context_it_is_asked(tmp_path):
     ],
 )
 def test_a_wrong_row_is_refused_with_its_line(tmp_path, row, text):
-    with pytest.raises(EvidenceError, match=r"b\.jsonl:13: .*" + text.replace("*", r"\*")):
+    with pytest.raises(EvidenceError, match=r"b\.jsonl:13:\d+: .*" + text.replace("*", r"\*")):
         read_described(write(tmp_path / "b.jsonl", [*rows(), row]))
 
 

@@ -58,14 +58,14 @@ def test_a_context_that_stands_twice_is_tried_once(tmp_path):
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ({"sufix": "~"}, r"c.jsonl:2: unknown key 'sufix'. Did you mean 'suffix'\? Known keys: system, prefix, "),
-        ({"wholly": "~"}, r"c.jsonl:2: unknown key 'wholly'. Known keys: system"),
-        ({"suffix": ["~"]}, r"c.jsonl:2: suffix must be a string, got \['~'\]"),
-        ({"system": None}, r"c.jsonl:2: system must be a string, got None"),
-        ({"shots": [["Hi"]]}, r"c.jsonl:2: shots must be a list of \[user, assistant\] pairs of strings, got"),
-        ({"shots": "Hi"}, r"c.jsonl:2: shots must be a list"),
-        ({"suffix": ""}, r"c.jsonl:2: an empty context changes nothing"),
-        ([1], r"c.jsonl:2: a row must be a JSON object, got list"),
+        ({"sufix": "~"}, r"c.jsonl:2:\d+: unknown key 'sufix'. Did you mean 'suffix'\? Known keys: system, prefix, "),
+        ({"wholly": "~"}, r"c.jsonl:2:\d+: unknown key 'wholly'. Known keys: system"),
+        ({"suffix": ["~"]}, r"c.jsonl:2:\d+: suffix must be a string, got \['~'\]"),
+        ({"system": None}, r"c.jsonl:2:\d+: system must be a string, got None"),
+        ({"shots": [["Hi"]]}, r"c.jsonl:2:\d+: shots must be a list of \[user, assistant\] pairs of strings, got"),
+        ({"shots": "Hi"}, r"c.jsonl:2:\d+: shots must be a list"),
+        ({"suffix": ""}, r"c.jsonl:2:\d+: an empty context changes nothing"),
+        ([1], r"c.jsonl:2:\d+: a row must be a JSON object, got list"),
     ],
 )
 def test_an_error_names_file_line_and_key(tmp_path, row, told):
@@ -77,13 +77,13 @@ def test_an_error_names_file_line_and_key(tmp_path, row, told):
     ("text", "told"),
     [
         ("", "c.json holds no context. Write one JSON object a line"),
-        ("[]", "c.json holds an empty list"),
-        ('[{"system": "a"}, 3]', "c.json: item 2: a context must be a JSON object, got int"),
-        ('[{"system": "a"}, {"sistem": "b"}]', "c.json: item 2: unknown key 'sistem'. Did you mean 'system'"),
-        ('{"system": "a"}\n{"system": ', "c.json:2: broken JSON"),
+        ("[]", r"c.json:1:1: an empty list holds no context"),
+        ('[{"system": "a"}, 3]', r"c.json:1:19: a context must be a JSON object, got int"),
+        ('[{"system": "a"}, {"sistem": "b"}]', r"c.json:1:20: unknown key 'sistem'. Did you mean 'system'"),
+        ('{"system": "a"}\n{"system": ', r"c.json:2:10: broken JSON"),
         ('{"triggers": [{"context": {"system": "a"}, "confirmed": false}]}', "1 triggers, of which none was confirmed"),
         ('{"attacks": []}', "with 0 attacks, of which none was confirmed"),
-        ('{"attacks": [{"confirmed": true}]}', "attacks 1: 'context' must be a JSON object, got None"),
+        ('{"attacks": [{"confirmed": true}]}', "c.json:1:14: 'context' must be a JSON object, got None"),
     ],
 )
 def test_a_file_that_holds_no_context_is_refused_with_what_it_holds(tmp_path, text, told):

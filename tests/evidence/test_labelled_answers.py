@@ -57,5 +57,5 @@ def test_the_key_follows_from_answers_and_labels_and_not_from_their_order(tmp_pa
     ],
 )
 def test_a_wrong_row_is_refused_with_its_line(tmp_path, wrong, text):
-    with pytest.raises(EvidenceError, match=r"l\.jsonl:2: .*" + text):
+    with pytest.raises(EvidenceError, match=r"l\.jsonl:2:\d+: .*" + text):
         read_labelled(write(tmp_path / "l.jsonl", [row("a", "bad"), wrong]))

@@ -108,7 +108,7 @@ def test_the_validation_stands_in_the_case_and_comes_back_from_it(tmp_path, judg
 )  # fmt: skip
 def test_a_judge_that_is_not_known_to_work_may_not_steer(tmp_path, judge, change, text):
     validation(tmp_path, **change)
-    with pytest.raises(EvidenceError, match=r"b\.jsonl:1: .*" + text):
+    with pytest.raises(EvidenceError, match=r"b\.jsonl:1:\d+: .*" + text):
         read_described(by_judge(tmp_path))
 
 
@@ -153,5 +153,5 @@ def test_examples_take_the_line_of_their_validation_and_none_of_others(tmp_path,
     ],
 )
 def test_a_wrong_row_is_refused_with_its_line(tmp_path, more, text):
-    with pytest.raises(EvidenceError, match=r"b\.jsonl:1: .*" + text):
+    with pytest.raises(EvidenceError, match=r"b\.jsonl:1:\d+: .*" + text):
         read_described(behaviour(tmp_path, **more))

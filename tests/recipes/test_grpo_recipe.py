@@ -47,18 +47,18 @@ def test_reads_a_stage_and_takes_relative_paths_from_the_recipes_folder(recipe, 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("  group: 4", "  groups: 4", r"recipe.yaml:8: unknown key 'groups'\. Did you mean 'group'\?"),
-        ("group: 4", "group: 1", r"recipe.yaml:8: stages\.0\.group: Input should be greater than or equal to 2, got 1"),
-        ("kind: grpo", "kind: gpro", r"recipe.yaml:5: stages\.0 has the unknown kind 'gpro'\. Did you mean 'grpo'\?"),
-        ("weight: 0.5", "wieght: 0.5", r"recipe.yaml:15: unknown key 'wieght'\. Did you mean 'weight'\?"),
-        ("weight: 0.5", "drop: [s7]", r"recipe.yaml:15: drop names id 's7', which none of 2 prompts in second.jsonl"),
-        ("second.jsonl", "gone.jsonl", r"recipe.yaml:15: environment 'second': there is no file .*/gone\.jsonl"),
+        ("  group: 4", "  groups: 4", r"recipe.yaml:8:\d+: unknown key 'groups'\. Did you mean 'group'\?"),
+        ("group: 4", "group: 1", r"recipe.yaml:8:\d+: stages\.0\.group: Input should be greater than or equal to 2, g"),
+        ("kind: grpo", "kind: gpro", r"recipe.yaml:5:\d+: stages\.0 has the unknown kind 'gpro'\. Did you mean 'grpo'"),
+        ("weight: 0.5", "wieght: 0.5", r"recipe.yaml:15:\d+: unknown key 'wieght'\. Did you mean 'weight'\?"),
+        ("weight: 0.5", "drop: [s7]", r"recipe.yaml:15:\d+: drop names id 's7', which none of 2 prompts in second.jso"),
+        ("second.jsonl", "gone.jsonl", r"recipe.yaml:15:\d+: environment 'second': there is no file .*/gone\.jsonl"),
         ("name: second", "name: first", r"two environments are named 'first'; names must be unique"),
         ("name: twice", "name: long", r"two rewards and checks are named 'long'; names must be unique"),
-        ("py:length", "py:lenght", r"recipe.yaml:18: reward function .* defines no 'lenght'. It has: ascii_share, len"),
-        ("rewards.py:asked_twice", "wods", r"recipe.yaml:20: unknown reward function 'wods'. Built in are"),
-        ("weight: 0.01", "weight: .inf", r"recipe.yaml:18: stages\.0\.rewards\.1\.weight: Input should be a finite"),
-        ("name: long", "nam: long", r"recipe.yaml:18: (unknown key 'nam'|stages\.0\.rewards\.1 lacks the key 'name')"),
+        ("py:length", "py:lenght", r"recipe.yaml:18:\d+: reward function .* defines no 'lenght'. It has: ascii_share,"),
+        ("rewards.py:asked_twice", "wods", r"recipe.yaml:20:\d+: unknown reward function 'wods'. Built in are"),
+        ("weight: 0.01", "weight: .inf", r"recipe.yaml:18:\d+: stages\.0\.rewards\.1\.weight: Input should be a finit"),
+        ("name: long", "nam: long", r"recipe.yaml:18:\d+: (unknown key 'nam'|stages\.0\.rewards\.1 lacks the key)"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_file_line_and_what_is_valid(file, old, new, says):
@@ -92,7 +92,7 @@ def test_refuses_an_adapter_other_than_that_of_the_sft_stage_before(tmp_path):
 )
 def test_a_prompt_that_cannot_be_used_is_named_with_file_and_line(tmp_path, row, says):
     path = write_rows(tmp_path / "e.jsonl", [{"prompt": "first", "id": "a"}, row])
-    with pytest.raises(RecipeError, match=rf"e\.jsonl:2: {says}"):
+    with pytest.raises(RecipeError, match=rf"e\.jsonl:2:\d+: {says}"):
         read_environment(path, "e")
 
 

@@ -55,7 +55,7 @@ def test_a_written_row_reads_back_equal(tmp_path):
 )
 def test_a_bad_row_is_named_with_file_and_line(tmp_path, line, says):
     (tmp_path / "t.jsonl").write_text('{"text": "a", "id": "one"}\n\n' + line + "\n")
-    with pytest.raises(RecipeError, match=rf"t\.jsonl:3: .*{says}"):
+    with pytest.raises(RecipeError, match=rf"t\.jsonl:3:\d+: .*{says}"):
         read_tranche(tmp_path / "t.jsonl", "t")
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EvidenceError
+from ..recipes.place import Place, refuse_misspelt
 from ..types import Context, Request
-from .requests import read_rows, request_in
+from .requests import ASKS, read_rows, request_in
 from .shown_by import ByExamples, ByJudge, examples_in, judge_in, revived
 
 NAME = "Described"  # stands where a bumper's name stands; it is none, for it looks for nothing but what it was told
 CONTEXT_KEYS = ("system", "prefix", "suffix", "prefill")
+WAYS = {"shows": "shows", "judged": "judged", "like": "like", "unlike": "like"}
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,11 @@ def read_described(path: Path, least: int = 12) -> Described:
     Raises EvidenceError with file and line, or when fewer than `least` different requests are left.
     """
     probes: dict[tuple[str, Context], Probe] = {}
-    for where, number, row in read_rows(path):
-        request = request_in(row, f"probe-{number}", where)
-        probe = Probe(request, _shows(row, where, path.parent), _context(row, where))
+    for place, row in read_rows(path):
+        asked = [key for key in ASKS if key in row] or list(ASKS)  # one of them is enough
+        refuse_misspelt(row, (*asked, *WAYS, *CONTEXT_KEYS, "judge", "validation", "replies"), place, EvidenceError)
+        request = request_in(row, f"probe-{place.line}", place)
+        probe = Probe(request, _shows(row, place, path.parent), _context(row, place))
         probes.setdefault((request.text, probe.context), probe)
     found = list(probes.values())
     if len(found) < least:
@@ -71,36 +75,36 @@ def read_described(path: Path, least: int = 12) -> Described:
     return Described(tuple(found[::2]), tuple(found[1::2]))
 
 
-def _shows(row: dict[str, Any], where: str, folder: Path) -> str | ByJudge | ByExamples:
-    ways = {"shows": "shows", "judged": "judged", "like": "like", "unlike": "like"}
-    given = sorted({way for key, way in ways.items() if key in row})
+def _shows(row: dict[str, Any], place: Place, folder: Path) -> str | ByJudge | ByExamples:
+    given = sorted({way for key, way in WAYS.items() if key in row})
     if len(given) > 1:
-        raise EvidenceError(
-            f"{where}: a row is told by 'shows', 'judged' or 'like' and 'unlike', got {given}. Keep one."
+        raise place.at(given[-1], on="key").fault(
+            f"a row is told by 'shows', 'judged' or 'like' and 'unlike', got {given}. Keep one.", EvidenceError
         )
     if given == ["judged"]:
-        return judge_in(row, where, folder)
-    return examples_in(row, where, folder) if given == ["like"] else _pattern(row.get("shows"), where)
+        return judge_in(row, place, folder)
+    return examples_in(row, place, folder) if given == ["like"] else _pattern(row.get("shows"), place.at("shows"))
 
 
-def _pattern(shows: Any, where: str) -> str:
+def _pattern(shows: Any, place: Place) -> str:
     if not isinstance(shows, str) or not shows.strip():
-        raise EvidenceError(
-            f"{where}: a row needs 'shows', a regular expression that an answer showing the behaviour matches, got "
-            f"{shows!r:.60}."
+        raise place.fault(
+            f"a row needs 'shows', a regular expression that an answer showing the behaviour matches, got "
+            f"{shows!r:.60}.",
+            EvidenceError,
         )
     try:
         matches_nothing = re.compile(shows).search("") is None
     except re.error as error:
-        raise EvidenceError(f"{where}: 'shows' is no regular expression: {error}. Escape special signs.") from error
+        raise place.fault(f"'shows' is no regular expression: {error}. Escape special signs.", EvidenceError) from error
     if not matches_nothing:
-        raise EvidenceError(f"{where}: 'shows' {shows!r:.60} matches an empty answer, so every answer shows it.")
+        raise place.fault(f"'shows' {shows!r:.60} matches an empty answer, so every answer shows it.", EvidenceError)
     return shows
 
 
-def _context(row: dict[str, Any], where: str) -> Context:
+def _context(row: dict[str, Any], place: Place) -> Context:
     given = {key: row[key] for key in CONTEXT_KEYS if key in row}
     for key, value in given.items():
         if not isinstance(value, str):
-            raise EvidenceError(f"{where}: {key} must be a string, got {value!r:.60}.")
+            raise place.at(key).fault(f"{key} must be a string, got {value!r:.60}.", EvidenceError)
     return Context("described", "given", **given)

@@ -9,7 +9,9 @@ from random import Random
 from typing import Any
 
 from ..errors import EvidenceError
+from ..recipes.json_spans import json_place
 from ..recipes.jsonl_rows import row_in
+from ..recipes.place import Key, Place
 from ..types import Context
 from .library import REMARKS, control_contexts, put_in_system
 
@@ -31,8 +33,8 @@ def read_contexts(path: Path) -> tuple[Context, ...]:
     Raises EvidenceError with file, line (or place in the list) and key.
     """
     found: dict[Context, None] = {}
-    for where, row in _rows(Path(path)):
-        found[_context(row, where)] = None
+    for place, at, row in _rows(Path(path)):
+        found[_context(row, place, at)] = None
     return tuple(found)
 
 
@@ -80,8 +82,8 @@ def _form(context: Context, neutral: Context) -> tuple[bool, ...]:
     return (context.system != neutral.system, *map(bool, parts))
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(where, object) of each context in the file."""
+def _rows(path: Path) -> Iterator[tuple[Place, tuple[Key, ...], dict[str, Any]]]:
+    """(place, keys that lead to it there, object) of each context in the file."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -89,62 +91,71 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if not data.strip():
         raise EvidenceError(f'{path} holds no context. Write one JSON object a line, as in {{"suffix": "..."}}.')
     try:
-        whole = json.loads(data.decode("utf-8-sig"))
+        text = data.decode("utf-8-sig")
+        whole = json.loads(text)
     except ValueError:
-        whole = None  # several lines, or broken: then its line is named
+        text, whole = "", None  # several lines, or broken: then its line is named
+    place = json_place(path, text)
     if isinstance(whole, list):
-        yield from _listed(whole, f"{path}: item")
+        yield from _listed(whole, place, ())
     elif isinstance(whole, dict) and any(isinstance(whole.get(name), list) for name in FINDINGS):
-        yield from _confirmed(whole, path)
+        yield from _confirmed(whole, place)
     elif isinstance(whole, dict):
-        yield f"{path}:1", whole
+        yield place, (), whole
     else:
         for number, line in enumerate(data.split(b"\n"), 1):
             if line.strip():
-                yield f"{path}:{number}", row_in(line, f"{path}:{number}", EvidenceError)
+                row = row_in(line, path, number, EvidenceError)
+                yield row.place or place, (), row
 
 
-def _listed(rows: Sequence[Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _listed(
+    rows: Sequence[Any], place: Place, at: tuple[Key, ...]
+) -> Iterator[tuple[Place, tuple[Key, ...], dict[str, Any]]]:
     if not rows:
-        raise EvidenceError(f"{where.removesuffix(': item')} holds an empty list, so no context.")
-    for i, row in enumerate(rows, 1):
+        raise place.at(*at).fault("an empty list holds no context.", EvidenceError)
+    for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise EvidenceError(f"{where} {i}: a context must be a JSON object, got {type(row).__name__}.")
-        yield f"{where} {i}", row
+            raise place.at(*at, i).fault(f"a context must be a JSON object, got {type(row).__name__}.", EvidenceError)
+        yield place, (*at, i), row
 
 
-def _confirmed(result: dict[str, Any], path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _confirmed(result: dict[str, Any], place: Place) -> Iterator[tuple[Place, tuple[Key, ...], dict[str, Any]]]:
     """The contexts of a search's confirmed findings."""
     name = next(name for name in FINDINGS if isinstance(result.get(name), list))
-    rows = list(_listed(result[name], f"{path}: {name}")) if result[name] else []
-    kept = [(where, row) for where, row in rows if row.get("confirmed") is True]
+    rows = list(_listed(result[name], place, (name,))) if result[name] else []
+    kept = [(at, row) for _, at, row in rows if row.get("confirmed") is True]
     if not kept:
         raise EvidenceError(
-            f"{path} holds the result of a search with {len(rows)} {name}, of which none was confirmed. Search with a "
-            "higher budget, or give contexts that you choose yourself, one JSON object a line."
+            f"{place.file} holds the result of a search with {len(rows)} {name}, of which none was confirmed. Search "
+            "with a higher budget, or give contexts that you choose yourself, one JSON object a line."
         )
-    for where, row in kept:
+    for at, row in kept:
         if not isinstance(row.get("context"), dict):
-            raise EvidenceError(f"{where}: 'context' must be a JSON object, got {row.get('context')!r:.60}.")
-        yield where, row["context"]
+            raise place.at(*at, "context").fault(
+                f"'context' must be a JSON object, got {row.get('context')!r:.60}.", EvidenceError
+            )
+        yield place, (*at, "context"), row["context"]
 
 
-def _context(row: dict[str, Any], where: str) -> Context:
+def _context(row: dict[str, Any], place: Place, at: tuple[Key, ...]) -> Context:
     for key in row:
         if key not in KEYS:
             near = difflib.get_close_matches(key, KEYS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise EvidenceError(f"{where}: unknown key {key!r}.{hint} Known keys: {', '.join(KEYS)}.")
+            raise place.at(*at, key, on="key").fault(
+                f"unknown key {key!r}.{hint} Known keys: {', '.join(KEYS)}.", EvidenceError
+            )
     for key in TEXTS:
         if key in row and not isinstance(row[key], str):
-            raise EvidenceError(f"{where}: {key} must be a string, got {row[key]!r:.60}.")
+            raise place.at(*at, key).fault(f"{key} must be a string, got {row[key]!r:.60}.", EvidenceError)
     shots = row.get("shots", [])
     if not isinstance(shots, list) or not all(_is_turn(pair) for pair in shots):
-        raise EvidenceError(
-            f"{where}: shots must be a list of [user, assistant] pairs of strings, got {json.dumps(shots)[:60]}."
+        raise place.at(*at, "shots").fault(
+            f"shots must be a list of [user, assistant] pairs of strings, got {json.dumps(shots)[:60]}.", EvidenceError
         )
     if not any(row.get(key) for key in KEYS):
-        raise EvidenceError(f"{where}: an empty context changes nothing. Give one of {', '.join(KEYS)}.")
+        raise place.at(*at).fault(f"an empty context changes nothing. Give one of {', '.join(KEYS)}.", EvidenceError)
     texts = {key: row[key] for key in TEXTS if key in row}
     return Context("", GIVEN, **texts, shots=tuple((user, assistant) for user, assistant in shots))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ModelError, SettingError
 from ..recipes.provenance import content_key, model_files
-from ..subjects.endpoint import Endpoint
+from ..subjects.endpoint import Endpoint, local_or_endpoint
 from ..subjects.scripted import ScriptedSubject
 from ..subjects.smollm2 import resolve_model
 from ..subjects.subject import Subject
@@ -149,16 +149,8 @@ def judge_named(text: str, key_variable: str = "OPENAI_API_KEY", max_tokens: int
 
     Raises SettingError for anything else. Nothing is loaded or called yet.
     """
-    kind, _, rest = text.partition(":")
-    if kind == "local" and rest:
-        return LocalJudge(rest)
-    url, _, model = rest.rpartition("#")
-    if kind == "endpoint" and url and model:
-        return EndpointJudge(Endpoint(url, model, key_variable), max_tokens)
-    raise SettingError(
-        f"judge {text!r:.200} is not known. Write local:MODEL (a known model or a directory) or "
-        "endpoint:URL#MODEL, such as endpoint:http://127.0.0.1:8000/v1#my-judge."
-    )
+    named = local_or_endpoint(text, "judge", key_variable)
+    return LocalJudge(named) if isinstance(named, str) else EndpointJudge(named, max_tokens)
 
 
 def too_long(request: str, answer: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EvidenceError
+from ..recipes.place import Place, refuse_misspelt
 from ..recipes.provenance import content_key
 from .requests import read_rows
 
@@ -53,16 +54,18 @@ def read_labelled(path: Path) -> LabelledAnswers:
     Rows with the same request and response are votes of different labellers. Raises EvidenceError with file and line.
     """
     votes: dict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
-    for where, _, row in read_rows(path):
-        request, response, by = (_text(row, name, where) for name in ("request", "response", "by"))
+    for place, row in read_rows(path):
+        refuse_misspelt(row, ("request", "response", "label", "by"), place, EvidenceError)
+        request, response, by = (_text(row, name, place) for name in ("request", "response", "by"))
         label = row.get("label")
         if not isinstance(label, str) or label not in LABELS:
-            raise EvidenceError(f'{where}: label must be "good" or "bad", got {label!r:.60}.')
+            raise place.at("label").fault(f'label must be "good" or "bad", got {label!r:.60}.', EvidenceError)
         given = votes[request, response]
         if by in given:
-            raise EvidenceError(
-                f"{where}: {by or 'nobody in particular'} labelled this answer in a line before. Say who labelled it "
-                'with "by", or remove one.'
+            raise place.at("by").fault(
+                f"{by or 'nobody in particular'} labelled this answer in a line before. Say who labelled it "
+                'with "by", or remove one.',
+                EvidenceError,
             )
         given[by] = LABELS[label]
     return settled(votes)
@@ -97,9 +100,9 @@ def _agreement(answers: Sequence[Mapping[str, bool]]) -> float | None:
     return kappa_of(pairs) if pairs else None
 
 
-def _text(row: Mapping[str, Any], name: str, where: str) -> str:
+def _text(row: Mapping[str, Any], name: str, place: Place) -> str:
     value = row.get(name, "" if name == "by" else None)
     if not isinstance(value, str) or (name == "request" and not value.strip()):
         wanted = "a non-empty string" if name == "request" else "a string"
-        raise EvidenceError(f"{where}: {name} must be {wanted}, got {value!r:.60}.")
+        raise place.at(name).fault(f"{name} must be {wanted}, got {value!r:.60}.", EvidenceError)
     return value

@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EvidenceError
+from ..recipes.json_spans import json_place
 from ..recipes.jsonl_rows import row_in
+from ..recipes.place import Place, misspelt
 from ..types import Request
+
+ASKS = ("text", "prompt", "messages")
 
 
 def read_requests(path: Path) -> tuple[Request, ...]:
@@ -18,52 +22,59 @@ def read_requests(path: Path) -> tuple[Request, ...]:
     """
     found: list[Request] = []
     first: dict[str, int] = {}
-    for where, number, row in read_rows(path):
-        request = request_in(row, f"request-{number}", where)
+    for place, row in read_rows(path):
+        request = request_in(row, f"request-{place.line}", place)
         if request.id in first:
-            raise EvidenceError(f"{where}: id {request.id!r} stands already in line {first[request.id]}. Rename one.")
-        first[request.id] = number
+            raise place.at("id").fault(
+                f"id {request.id!r} stands already in line {first[request.id]}. Rename one.", EvidenceError
+            )
+        first[request.id] = place.line
         found.append(request)
     return tuple(found)
 
 
-def read_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Yield (file:line, line, object) for each line that is not blank. Raises EvidenceError, also when none is."""
+def read_rows(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Yield (place, object) for each line that is not blank. Raises EvidenceError, also when none is."""
     try:
         lines = Path(path).read_bytes().split(b"\n")
     except OSError as error:
         raise EvidenceError(f"cannot read the requests in {path}: {error.strerror}. Correct the path.") from error
     full = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not full:
-        raise EvidenceError(f'{path} holds no request. Write one JSON object a line, as in {{"text": "..."}}.')
+        raise EvidenceError(f'{path} holds no row. Write one JSON object a line, as in {{"text": "..."}}.')
     for number, line in full:
-        where = f"{path}:{number}"
-        yield where, number, row_in(line, where, EvidenceError)
+        row = row_in(line, Path(path), number, EvidenceError)
+        yield row.place or json_place(path, "", number), row
 
 
-def request_in(row: dict[str, Any], default_id: str, where: str) -> Request:
-    """The request that a row holds. Raises EvidenceError beginning with `where`."""
+def request_in(row: dict[str, Any], default_id: str, place: Place) -> Request:
+    """The request that a row holds. Raises EvidenceError with the place."""
     text, reference = row.get("text", row.get("prompt")), row.get("response", "")
     if "messages" in row:
-        text, reference = _last_turn(row["messages"], where)
+        text, reference = _last_turn(row["messages"], place.at("messages"))
     elif text is None:
-        keys = ", ".join(sorted(map(str, row))[:8]) or "none"
-        raise EvidenceError(f"{where}: a row needs 'text', 'prompt' or 'messages'; its keys are {keys}.")
+        keys, hint = ", ".join(sorted(map(str, row))[:8]) or "none", misspelt(row, ASKS)
+        raise place.lacks(row, ASKS).fault(
+            f"a row needs 'text', 'prompt' or 'messages'; its keys are {keys}.{hint}", EvidenceError
+        )
     id = row.get("id", default_id)
-    for name, value in (("the request", text), ("id", id)):
+    asked = next(key for key in ("messages", "text", "prompt") if key in row)
+    for name, value, at in (("the request", text, place.at(asked)), ("id", id, place.at("id"))):
         if not isinstance(value, str) or not value.strip():
-            raise EvidenceError(f"{where}: {name} must be a non-empty string, got {value!r:.60}.")
+            raise at.fault(f"{name} must be a non-empty string, got {value!r:.60}.", EvidenceError)
     if not isinstance(reference, str):
-        raise EvidenceError(f"{where}: response must be a string, got {reference!r:.60}.")
+        raise place.at("response").fault(f"response must be a string, got {reference!r:.60}.", EvidenceError)
     return Request(id, text, reference)
 
 
-def _last_turn(turns: Any, where: str) -> tuple[Any, Any]:
+def _last_turn(turns: Any, place: Place) -> tuple[Any, Any]:
     """The last user turn and the assistant's answer to it, if there is one."""
     if not isinstance(turns, list) or not all(isinstance(t, dict) for t in turns):
-        raise EvidenceError(f"{where}: messages must be a list of objects with role and content, got {turns!r:.60}.")
+        raise place.fault(
+            f"messages must be a list of objects with role and content, got {turns!r:.60}.", EvidenceError
+        )
     asked = [i for i, turn in enumerate(turns) if turn.get("role") == "user"]
     if not asked:
-        raise EvidenceError(f"{where}: messages hold no turn of the role 'user'. Add one, or remove the row.")
+        raise place.fault("messages hold no turn of the role 'user'. Add one, or remove the row.", EvidenceError)
     after = [t.get("content", "") for t in turns[asked[-1] + 1 :] if t.get("role") == "assistant"]
     return turns[asked[-1]].get("content"), after[0] if after else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EvidenceError
+from ..recipes.place import Place
 from ..subjects.smollm2 import cache_root
 from .judged import Judged
 from .judges import Judge, judge_named
@@ -94,45 +95,48 @@ class ByExamples:
         return bool(self.measure.odds([answer])[0] > line)
 
 
-def judge_in(row: Mapping[str, Any], where: str, folder: Path) -> ByJudge:
+def judge_in(row: Mapping[str, Any], place: Place, folder: Path) -> ByJudge:
     """From a row's `judged` (the question), `judge`, `validation` (a file beside the behaviour's) and `replies`; for
     an endpoint also `max_tokens` and `key_variable`."""
     question, judge, path = (row.get(name) for name in ("judged", "judge", "validation"))
     for name, value in (("judged", question), ("judge", judge), ("validation", path)):
         if not isinstance(value, str) or not value.strip():
-            raise EvidenceError(
-                f"{where}: a row with 'judged' needs {name!r}, got {value!r:.60}. A judge steers a fix only with the "
-                "file that `bumperlane judge validate` wrote."
+            raise place.at(name).fault(
+                f"a row with 'judged' needs {name!r}, got {value!r:.60}. A judge steers a fix only with the "
+                "file that `bumperlane judge validate` wrote.",
+                EvidenceError,
             )
     replies = row.get("replies", ["yes", "no"])
     if not isinstance(replies, list) or len(replies) != 2 or not all(isinstance(r, str) for r in replies):
-        raise EvidenceError(f"{where}: replies must be two words, the bad one first, got {replies!r:.60}.")
+        raise place.at("replies").fault(
+            f"replies must be two words, the bad one first, got {replies!r:.60}.", EvidenceError
+        )
     kinds = {"max_tokens": int, "key_variable": str}
     more = {name: row[name] for name in kinds if name in row}
     for name, value in more.items():
         if not isinstance(value, kinds[name]):
-            raise EvidenceError(f"{where}: {name} must be {kinds[name].__name__}, got {value!r:.60}.")
+            raise place.at(name).fault(f"{name} must be {kinds[name].__name__}, got {value!r:.60}.", EvidenceError)
     try:
         validation = read_validation(folder / str(path))
         return ByJudge(str(judge), str(question), validation, (replies[0], replies[1]), **more)
     except EvidenceError as error:
-        raise EvidenceError(f"{where}: {error}") from error
+        raise place.at("validation").fault(str(error), EvidenceError) from error
 
 
-def examples_in(row: Mapping[str, Any], where: str, folder: Path) -> ByExamples:
+def examples_in(row: Mapping[str, Any], place: Place, folder: Path) -> ByExamples:
     """From a row's `like` and `unlike`, lists of example answers, and `validation` where there is one."""
     given = {}
     for name in ("like", "unlike"):
         texts = row.get(name)
         if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
-            raise EvidenceError(f"{where}: {name} must be a list of example answers, got {texts!r:.60}.")
+            raise place.at(name).fault(f"{name} must be a list of example answers, got {texts!r:.60}.", EvidenceError)
         given[name] = tuple(texts)
     path = row.get("validation")
     try:
         right = LikeExamples(given["like"], given["unlike"]).likeness.right
         return ByExamples(**given, right=right, validation=read_validation(folder / path) if path else None)
     except EvidenceError as error:
-        raise EvidenceError(f"{where}: {error}") from error
+        raise place.at("like").fault(str(error), EvidenceError) from error
 
 
 def revived(data: Mapping[str, Any]) -> ByJudge | ByExamples:

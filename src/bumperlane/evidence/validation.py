@@ -3,7 +3,6 @@
 A validation is made by `judge.validated` and stands wherever the scorer was used.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from ..case import write_json
 from ..errors import EvidenceError
+from ..recipes.json_spans import json_place, parsed_json
 from ..types import Interval
 
 
@@ -119,13 +119,14 @@ def write_validation(path: Path, made: Validation) -> Path:
 def read_validation(path: Path) -> Validation:
     """Raises EvidenceError, naming the file, when it is missing or holds something else."""
     try:
-        data = json.loads(Path(path).read_text("utf-8"))
+        text = Path(path).read_text("utf-8")
     except OSError as error:
         raise EvidenceError(
             f"cannot read the validation {path}: {error.strerror}. Make one with `bumperlane judge validate`."
         ) from error
-    except ValueError as error:
-        raise EvidenceError(f"{path} is no JSON: {error}. Make it again with `bumperlane judge validate`.") from error
+    except UnicodeDecodeError as error:
+        raise EvidenceError(f"{path} is not UTF-8. Make it again with `bumperlane judge validate`.") from error
+    data = parsed_json(json_place(path, text), EvidenceError, "Make it again with `bumperlane judge validate`.")
     if not isinstance(data, dict):
         raise EvidenceError(f"{path} holds no object. Make it again with `bumperlane judge validate`.")
     try:

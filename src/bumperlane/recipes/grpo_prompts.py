@@ -10,6 +10,7 @@ from ..errors import RecipeError
 from ..types import Message
 from .jsonl_rows import RowIds, read_rows
 from .models import CommandStage, Environment, GrpoStage, Recipe
+from .place import Place, misspelt
 from .plan import plan
 from .provenance import content_key
 
@@ -72,13 +73,12 @@ def read_environment(path: Path, name: str) -> tuple[Prompt, ...]:
     """
     prompts: list[Prompt] = []
     ids = RowIds(path, name)
-    for number, row in read_rows(path):
-        where = f"{path}:{number}"
-        messages, data = _messages(row, where), row.get("data") or {}
+    for place, row in read_rows(path):
+        messages, data = _messages(row, place), row.get("data") or {}
         if not isinstance(data, dict):
-            raise RecipeError(f"{where}: data must be a JSON object, got {type(data).__name__}. Put it under a key.")
+            raise place.at("data").fault(f"data must be a JSON object, got {type(data).__name__}. Put it under a key.")
         key = content_key([[[m.role, m.content] for m in messages], data])
-        prompts.append(Prompt(ids.of(number, row, key), name, messages, data))
+        prompts.append(Prompt(ids.of(place, row, key), name, messages, data))
     return tuple(prompts)
 
 
@@ -110,21 +110,23 @@ def unknown_drop(environment: Environment, ids: Sequence[str]) -> tuple[int, str
     return None
 
 
-def _messages(row: dict[str, Any], where: str) -> tuple[Message, ...]:
+def _messages(row: dict[str, Any], place: Place) -> tuple[Message, ...]:
     turns = row.get("messages")
     if turns is None and isinstance(row.get("prompt"), str):
         turns = [{"role": "user", "content": row["prompt"]}]
     if not isinstance(turns, list) or not turns:
-        keys = ", ".join(sorted(map(str, row))[:8]) or "none"
-        raise RecipeError(f"{where}: a row needs 'messages' or 'prompt'; its keys are {keys}.")
+        keys, hint = ", ".join(sorted(map(str, row))[:8]) or "none", misspelt(row, ("messages", "prompt"))
+        raise place.at("messages").fault(f"a row needs 'messages' or 'prompt'; its keys are {keys}.{hint}")
     messages = []
     for i, turn in enumerate(turns, 1):
+        at = place.at("messages", i - 1) if "messages" in row else place.at("prompt")
         role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
         if not isinstance(role, str) or not isinstance(content, str):
-            raise RecipeError(f"{where}: message {i} needs the strings 'role' and 'content', got {turn!r:.60}.")
+            raise at.fault(f"message {i} needs the strings 'role' and 'content', got {turn!r:.60}.")
         if not content.strip() and role != "system":
-            raise RecipeError(f"{where}: message {i} ({role}) has empty content. Fill it in or remove the row.")
+            raise at.fault(f"message {i} ({role}) has empty content. Fill it in or remove the row.")
         messages.append(Message(role, content))
     if messages[-1].role == "assistant":
-        raise RecipeError(f"{where}: the last message is from 'assistant'. End a prompt where the policy answers.")
+        last = place.at("messages", len(turns) - 1, "role")
+        raise last.fault("the last message is from 'assistant'. End a prompt where the policy answers.")
     return tuple(messages)

@@ -1,10 +1,12 @@
 """The nouns of a recipe: frozen, checked when made, with every path absolute."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
 
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
@@ -149,7 +151,8 @@ class CommandStage(Frozen):
 
     @model_validator(mode="after")
     def _named_once(self) -> "CommandStage":
-        _refuse_twice(environments=self.environments, rewards=self.rewards)
+        _refuse_twice("environments", environments=self.environments)
+        _refuse_twice("rewards", rewards=self.rewards)
         return self
 
 
@@ -192,16 +195,20 @@ class GrpoStage(Frozen):
 
     @model_validator(mode="after")
     def _named_once(self) -> "GrpoStage":
-        _refuse_twice(environments=self.environments, **{"rewards and checks": (*self.rewards, *self.checks)})
+        _refuse_twice("environments", environments=self.environments)
+        _refuse_twice("rewards and checks", rewards=self.rewards, checks=self.checks)
         return self
 
 
-def _refuse_twice(**parts: tuple[Environment | Check, ...]) -> None:
-    for noun, named in parts.items():
-        names = [part.name for part in named]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two {noun} are named {twice[0]!r}; names must be unique")
+def _refuse_twice(noun: str, **parts: Sequence["Environment | Check | Tranche"]) -> None:
+    """Names that stand twice in lists taken together. `at` in the error's context are the keys to the second."""
+    seen: set[str] = set()
+    for key, named in parts.items():
+        for i, part in enumerate(named):
+            if part.name in seen:
+                context = {"noun": noun, "name": repr(part.name), "at": (key, i, "name")}
+                raise PydanticCustomError("placed", "two {noun} are named {name}; names must be unique", context)
+            seen.add(part.name)
 
 
 Stage = Annotated[SftStage | CommandStage | GrpoStage, Field(discriminator="kind")]
@@ -246,12 +253,9 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        names = [tranche.name for tranche in self.tranches]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two tranches are named {twice[0]!r}; names must be unique")
+        _refuse_twice("tranches", tranches=self.tranches)
         sft = [stage for stage in self.stages if stage.kind == "sft"]
-        if sft and not names:
+        if sft and not self.tranches:
             raise ValueError("an sft stage needs a tranche to train on")
         trained = [stage.lora for stage in self.stages if not isinstance(stage, CommandStage) and stage.lora]
         if len(set(trained)) > 1:

@@ -1,15 +1,14 @@
-"""Recipe files: YAML in and out, and errors that name file, line and the nearest valid key."""
+"""Recipe files: YAML in and out, and errors that show the place and name the nearest valid key."""
 
-import difflib
 import os
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from ..errors import RecipeError
+from .config_file import checked, nearest
 from .grpo_prompts import read_environment, unknown_drop
 from .models import (
     Check,
@@ -26,22 +25,10 @@ from .models import (
     Stage,
     Tranche,
 )
+from .place import On
 from .rewards import reward_source
 from .tranches import read_tranche, unknown_edit
 from .yaml_lines import LinedYaml, read_yaml
-
-STAGES: dict[Any, type[BaseModel]] = {"sft": SftStage, "command": CommandStage, "grpo": GrpoStage}
-PARTS: dict[Any, type[BaseModel]] = {
-    **STAGES,
-    "tranches": Tranche,
-    "rewind": Rewind,
-    "optimiser": Optimiser,
-    "lora": Lora,
-    "checkpoints": Schedule,
-    "environments": Environment,
-    "rewards": Reward,
-    "checks": Check,
-}
 
 
 def load_recipe(path: Path | str, check_files: bool = True) -> Recipe:
@@ -51,16 +38,11 @@ def load_recipe(path: Path | str, check_files: bool = True) -> Recipe:
         check_files: also check that base, tranches and held-out file exist, and the ids that edits name.
 
     Raises:
-        RecipeError: names file, line and the nearest valid key; or the tranche file that is missing, or the id that
-            `drop` or `relabel` names and no example has.
+        RecipeError: shows file, line and column, and names the nearest valid key; or the tranche file that is missing,
+            or the id that `drop` or `relabel` names and no example has.
     """
-    file = Path(path)
-    lined = read_yaml(file)
-    try:
-        recipe = Recipe.model_validate(lined.data, context={"folder": file.absolute().parent})
-    except ValidationError as error:
-        lines = dict.fromkeys(_explain(problem, lined) for problem in error.errors())
-        raise RecipeError("\n".join(list(lines)[:5])) from error
+    lined = read_yaml(Path(path))
+    recipe = checked(lined, Recipe, RecipeError, "recipe")
     if check_files:
         _refuse_missing(recipe, lined)
     return recipe
@@ -82,30 +64,24 @@ def recipe_schema() -> dict[str, Any]:
     return Recipe.model_json_schema()
 
 
-def nearest(name: str, known: Iterable[str], noun: str) -> str:
-    """`Did you mean 'x'? Known nouns: ...`, to close an error about an unknown name."""
-    known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
-    return (f"Did you mean {close[0]!r}? " if close else "") + f"Known {noun}: {shown or 'none'}."
-
-
 def _refuse_missing(recipe: Recipe, lined: LinedYaml) -> None:
+    at = lined.place.at
     if recipe.base.startswith("/") and not Path(recipe.base).is_dir():
-        raise RecipeError(f"{lined.where('base')}: no model directory {recipe.base}. Correct the path.")
+        raise at("base").fault(f"no model directory {recipe.base}. Correct the path.")
     if recipe.held_out and not recipe.held_out.is_file():
-        raise RecipeError(f"{lined.where('held_out')}: there is no file {recipe.held_out}. Correct the path.")
+        raise at("held_out").fault(f"there is no file {recipe.held_out}. Correct the path.")
     for i, tranche in enumerate(recipe.tranches):
         if not tranche.path.is_file():
-            raise RecipeError(
-                f"{lined.where('tranches', i, 'path')}: tranche {tranche.name!r}: there is no file {tranche.path}. "
+            raise at("tranches", i, "path").fault(
+                f"tranche {tranche.name!r}: there is no file {tranche.path}. "
                 "Correct the path; relative ones are taken from the recipe's folder."
             )
         if tranche.drop or tranche.relabel:
             found = unknown_edit(tranche, [e.id for e in read_tranche(tranche.path, tranche.name)])
             if found:
                 key, wrong, hint = found
-                raise RecipeError(f"{lined.where('tranches', i, key, wrong)}: {key} names {hint}")
+                on: On = "key" if key == "relabel" else "value"
+                raise at("tranches", i, key, wrong, on=on).fault(f"{key} names {hint}")
     for i, stage in enumerate(recipe.stages):
         if isinstance(stage, GrpoStage | CommandStage):
             _refuse_missing_of_stage(stage, i, lined)
@@ -113,52 +89,25 @@ def _refuse_missing(recipe: Recipe, lined: LinedYaml) -> None:
 
 def _refuse_missing_of_stage(stage: GrpoStage | CommandStage, index: int, lined: LinedYaml) -> None:
     """Environments must exist and hold what `drop` names; a grpo stage's functions must be defined somewhere."""
-    at = ("stages", index)
+    at = partial(lined.place.at, "stages", index)
     for i, environment in enumerate(stage.environments):
         if not environment.path.is_file():
-            raise RecipeError(
-                f"{lined.where(*at, 'environments', i, 'path')}: environment {environment.name!r}: there is no file "
-                f"{environment.path}. Correct the path; relative ones are taken from the recipe's folder."
+            raise at("environments", i, "path").fault(
+                f"environment {environment.name!r}: there is no file {environment.path}. Correct the path; relative "
+                "ones are taken from the recipe's folder."
             )
         prompts = read_environment(environment.path, environment.name) if environment.drop else ()
         wrong = unknown_drop(environment, [p.id for p in prompts])
         if wrong:
             place, hint = wrong
-            raise RecipeError(f"{lined.where(*at, 'environments', i, 'drop', place)}: drop names {hint}")
+            raise at("environments", i, "drop", place).fault(f"drop names {hint}")
     if isinstance(stage, GrpoStage):
         for key, terms in (("rewards", stage.rewards), ("checks", stage.checks)):
             for i, term in enumerate(terms):
                 try:
                     reward_source(term.function)
                 except RecipeError as error:
-                    raise RecipeError(f"{lined.where(*at, key, i, 'function')}: {error}") from error
-
-
-def _explain(problem: Any, lined: LinedYaml) -> str:
-    """One line about one schema problem."""
-    keys, kind = tuple(problem["loc"]), problem["type"]
-    shown = ".".join(str(k) for k in keys if k not in STAGES) or "the recipe"
-    where = lined.where(*keys)
-    if kind == "extra_forbidden":
-        return f"{where}: unknown key {keys[-1]!r}. {nearest(keys[-1], _part(keys[:-1]).model_fields, 'keys')}"
-    if kind == "missing":
-        return f"{where}: {shown.rpartition('.')[0] or 'the recipe'} lacks the key {keys[-1]!r}. Add it."
-    if kind == "union_tag_not_found":
-        return f"{where}: {shown} lacks the key 'kind'. Known kinds: {', '.join(STAGES)}."
-    if kind == "union_tag_invalid":
-        where, tag = lined.where(*keys, "kind"), str(problem["ctx"]["tag"])
-        return f"{where}: {shown} has the unknown kind {tag!r}. {nearest(tag, STAGES, 'kinds')}"
-    message = problem["msg"].removeprefix("Value error, ")
-    got = "" if isinstance(problem["input"], dict | BaseModel) else f", got {problem['input']!r}"
-    return f"{where}: {shown}: {message}{'' if kind == 'value_error' else got}. Correct it."
-
-
-def _part(keys: tuple[Any, ...]) -> type[BaseModel]:
-    """The model that a path of keys leads to."""
-    part: type[BaseModel] = Recipe
-    for key in keys:
-        part = PARTS.get(key, part)
-    return part
+                    raise at(key, i, "function").fault(str(error)) from error
 
 
 __all__ = [

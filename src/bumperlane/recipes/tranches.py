@@ -10,9 +10,11 @@ from ..errors import RecipeError
 from ..types import Example, Message
 from .jsonl_rows import RowIds, read_rows
 from .models import Recipe, Tranche
+from .place import Key, Place, misspelt
 from .provenance import content_key
 
 HELD_OUT = "held_out"
+PAIR = ("prompt", "response")
 
 
 def read_examples(recipe: Recipe) -> tuple[Example, ...]:
@@ -87,10 +89,10 @@ def read_tranche(path: Path, name: str) -> tuple[Example, ...]:
     """
     examples: list[Example] = []
     ids = RowIds(path, name)
-    for number, row in read_rows(path):
-        messages, text = _content(row, f"{path}:{number}")
+    for place, row in read_rows(path):
+        messages, text = _content(row, place)
         example = Example("?", name, messages, text)
-        examples.append(replace(example, id=ids.of(number, row, _content_key(example))))
+        examples.append(replace(example, id=ids.of(place, row, _content_key(example))))
     return tuple(examples)
 
 
@@ -101,36 +103,47 @@ def to_row(example: Example) -> dict[str, Any]:
     return {"id": example.id, "messages": [{"role": m.role, "content": m.content} for m in example.messages]}
 
 
-def _content(row: dict[str, Any], where: str) -> tuple[tuple[Message, ...], str]:
+def _content(row: dict[str, Any], place: Place) -> tuple[tuple[Message, ...], str]:
     if "messages" in row:
-        return _messages(row["messages"], where), ""
+        turns = row["messages"]
+        if not isinstance(turns, list) or not turns:
+            raise place.at("messages").fault(
+                f"messages must be a list of at least one message, got {turns!r:.60}. Give each a role and content."
+            )
+        return _messages(turns, place, [("messages", i) for i in range(len(turns))]), ""
     if "prompt" in row and "response" in row:
         turns = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["response"]}]
-        return _messages(turns, where), ""
+        return _messages(turns, place, [("prompt",), ("response",)]), ""
     if "text" not in row:
-        keys = ", ".join(sorted(map(str, row))[:8]) or "none"
-        raise RecipeError(f"{where}: a row needs 'messages', 'prompt' and 'response', or 'text'; its keys are {keys}.")
+        wanted, keys = ("messages", *PAIR, "text"), ", ".join(sorted(map(str, row))[:8]) or "none"
+        raise place.lacks(row, wanted).fault(
+            f"a row needs 'messages', 'prompt' and 'response', or 'text'; its keys are {keys}.{misspelt(row, wanted)}"
+        )
     if not isinstance(row["text"], str) or not row["text"].strip():
-        raise RecipeError(f"{where}: text is empty or no string. Fill it in or remove the row.")
+        raise place.at("text").fault("text is empty or no string. Fill it in or remove the row.")
     return (), row["text"]
 
 
-def _messages(turns: Any, where: str) -> tuple[Message, ...]:
-    if not isinstance(turns, list) or not turns:
-        raise RecipeError(f"{where}: messages must be a list of at least one message, got {turns!r:.60}.")
+def _messages(turns: list[Any], place: Place, at: Sequence[tuple[Key, ...]]) -> tuple[Message, ...]:
+    """`at`: the keys that lead to each turn."""
     messages = []
-    for i, turn in enumerate(turns, 1):
+    for i, turn in enumerate(turns):
         missing = {"role", "content"} - set(turn) if isinstance(turn, dict) else {"role", "content"}
         if missing:
-            raise RecipeError(f"{where}: message {i} lacks {' and '.join(sorted(missing))}.")
+            hint = misspelt(turn, missing) if isinstance(turn, dict) else ""
+            raise place.at(*at[i]).fault(f"message {i + 1} lacks {' and '.join(sorted(missing))}.{hint}")
         role, content = turn["role"], turn["content"]
         if not isinstance(role, str) or not isinstance(content, str):
-            raise RecipeError(f"{where}: message {i}: role and content must be strings, got {role!r}, {content!r:.60}.")
+            wrong = place.at(*at[i], "content" if isinstance(role, str) else "role")
+            raise wrong.fault(f"message {i + 1}: role and content must be strings, got {role!r}, {content!r:.60}.")
         if not content.strip() and role != "system":  # an empty system prompt switches a template's default off
-            raise RecipeError(f"{where}: message {i} ({role}) has empty content. Fill it in or remove the row.")
+            empty = place.at(*at[i], "content")
+            raise empty.fault(f"message {i + 1} ({role}) has empty content. Fill it in or remove the row.")
         messages.append(Message(role, content))
     if messages[-1].role != "assistant":
-        raise RecipeError(f"{where}: the last message is from {messages[-1].role!r}. End the chat with 'assistant'.")
+        raise place.at(*at[-1], "role").fault(
+            f"the last message is from {messages[-1].role!r}. End the chat with 'assistant'."
+        )
     return tuple(messages)
 
 

@@ -130,6 +130,23 @@ class Endpoint:
         return "Correct the request: the model's name, or how long messages and answer are."
 
 
+def local_or_endpoint(text: str, what: str, key_variable: str = "OPENAI_API_KEY") -> str | Endpoint:
+    """The model that a command names: of `local:MODEL` the name or directory, of `endpoint:URL#MODEL` the endpoint.
+
+    Nothing is loaded or called yet. Raises SettingError for anything else; `what` it is the name of, such as a judge.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "local" and rest:
+        return rest
+    url, _, model = rest.rpartition("#")
+    if kind == "endpoint" and url and model:
+        return Endpoint(url, model, key_variable)
+    raise SettingError(
+        f"{what} {text!r:.200} is not known. Write local:MODEL (a known model or a directory) or "
+        f"endpoint:URL#MODEL, such as endpoint:http://127.0.0.1:8000/v1#my-{what}."
+    )
+
+
 class _NoRedirect(HTTPRedirectHandler):
     """A redirect would carry the messages to a server that nobody named."""
 
