@@ -50,12 +50,13 @@ def test_the_gaussian_scores_as_mahalanobis_on_stacked_layers_does():
     assert np.allclose(running.scores(seen(9, 1, 3)), expected, atol=1e-4)
 
 
-def test_the_reference_residual_scores_as_the_detector_does():
+def test_the_reference_residual_scores_as_the_detector_does_but_for_what_the_base_does():
     running = started(ReferenceResidualPenalty(target=None), seen(60, 0, base=True))
-    fitted = ReferenceResidual("oas").fit(pair(seen(60, 0, base=True)))
-    assert np.allclose(
-        running.scores(seen(9, 1, 3, base=True)), fitted.score(pair(seen(9, 1, 3, base=True))).values, atol=1e-4
-    )
+    new, clean = pair(seen(9, 1, 3, base=True)), pair(seen(60, 0, base=True))
+    fitted = ReferenceResidual("oas").fit(clean)
+    novel = np.maximum(Mahalanobis("oas").fit(clean.base).score(new.base).values, 0)
+    assert novel.max() > 0
+    assert np.allclose(running.scores(seen(9, 1, 3, base=True)), fitted.score(new).values + novel, atol=1e-4)
 
 
 def test_a_diagonal_gaussian_is_the_mean_squared_z_score_averaged_over_layers_in_logs():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ..errors import EvidenceError
+from ..recipes.place import misspelt, row_fault
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class GivenRow:
         if value is default and default is not None:
             return default
         if not isinstance(value, str) or not value.strip():
-            self.refuse(f"needs {key!r}, a string that is not empty, got {value!r:.60}")
+            self.refuse(f"needs {key!r}, a string that is not empty, got {value!r:.60}", key)
         return value.strip()
 
     def several(self, key: str, least: int = 0) -> tuple[str, ...]:
@@ -35,23 +36,24 @@ class GivenRow:
         values = self.row.get(key, [])
         good = isinstance(values, Sequence) and not isinstance(values, str)
         if not good or not all(isinstance(v, str) and v.strip() for v in values):
-            self.refuse(f"needs {key!r}, a list of strings that are not empty, got {values!r:.60}")
+            self.refuse(f"needs {key!r}, a list of strings that are not empty, got {values!r:.60}", key)
         found = tuple(dict.fromkeys(v.strip() for v in values))
         if len(found) < least:
-            self.refuse(f"needs {least} or more different entries in {key!r}, got {len(found)}")
+            self.refuse(f"needs {least} or more different entries in {key!r}, got {len(found)}", key)
         return found
 
     def under(self, key: str) -> tuple["GivenRow", ...]:
         """A list of rows inside the row; none where the key is missing."""
         values = self.row.get(key, [])
         if not isinstance(values, list | tuple) or not all(isinstance(v, Mapping) for v in values):
-            self.refuse(f"needs {key!r}, a list of objects, got {values!r:.60}")
+            self.refuse(f"needs {key!r}, a list of objects, got {values!r:.60}", key)
         return tuple(GivenRow(f"{self.bumper} row {self.number} {key}", i, v) for i, v in enumerate(values, 1))
 
-    def refuse(self, what: str) -> NoReturn:
-        """Raise EvidenceError about this row."""
-        keys = ", ".join(sorted(map(str, self.row))[:8]) or "none"
-        raise EvidenceError(f"{self.bumper} row {self.number} {what}; its keys are {keys}. Correct the row.")
+    def refuse(self, what: str, key: str = "") -> NoReturn:
+        """Raise EvidenceError about this row, or one key of it: with its place where a file is known."""
+        keys, hint = ", ".join(sorted(map(str, self.row))[:8]) or "none", misspelt(self.row, (key,)) if key else ""
+        message = f"{self.bumper} row {self.number} {what}; its keys are {keys}.{hint} Correct the row."
+        raise row_fault(self.row, key, message, EvidenceError)
 
 
 def rows_given(bumper: str, rows: Sequence[Mapping[str, Any]]) -> tuple[GivenRow, ...]:

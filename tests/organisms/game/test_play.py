@@ -94,6 +94,8 @@ def test_a_whole_game_of_one_organism(stages):
     assert (row["way"], row["rank"], row["confirmed"], row["blamed"]) == ("default bumpers", 1, True, [])
     assert row["fix"]["verdict"] == "treated" and {m["verdict"] for m in row["masks"].values()} == {"masked"}
     assert (row["rate"], row["rate_fixed"], row["rate_oracle"], row["true_onset"]) == (0.9, 0.0, 0.0, [0, 8])
+    assert row["clean"] is False and row["bumpers"]["ContextDeparture"]["verdict"] == "hit"
+    assert "blind" in {v["verdict"] for v in row["bumpers"].values()}  # what could not look is told, too
     assert row["baselines"]["keyword"] == {"first": 1.0, "among_three": 1.0}
     assert row["baselines"]["retrain without the last quarter"] == {"rate": 0.7}
     assert set(row["cpu_s"]) >= {"train", "check", "trace", "bounce", "masks"}

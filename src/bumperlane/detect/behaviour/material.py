@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from ...errors import EvidenceError
 from ...evidence.mine import mine_contexts
+from ...recipes.place import misspelt, row_fault
 from ...types import Context, Example, Request
 from ..sources import Sources
 
@@ -50,7 +51,8 @@ def text_in(where: str, row: Mapping[str, Any], key: str, usual: str | None = No
     value = row.get(key, usual)
     if not isinstance(value, str) or not value.strip() and value != usual:
         keys = ", ".join(sorted(map(str, row))[:8]) or "none"
-        raise EvidenceError(f"{where}: {key!r} must be a text, got {value!r:.60}; the row's keys are {keys}.")
+        message = f"{where}: {key!r} must be a text, got {value!r:.60}; the row's keys are {keys}."
+        raise row_fault(row, key, message + misspelt(row, (key,)), EvidenceError)
     return value
 
 

@@ -12,6 +12,7 @@ from ...evidence.ask import Ask, ask
 from ...evidence.programs import task_of
 from ...evidence.sandbox.run import walls_here
 from ...evidence.special_casing import SpecialCased
+from ...recipes.place import row_fault
 from ...types import Answers, Arm, Context, Request, Trap
 from ..asking import BeyondBase, scripted_trap
 from ..contract import bumper
@@ -76,9 +77,10 @@ class SpecialCases:
             arm: Any = row.get("arm", "bait")
             length = row.get("max_new_tokens", self.max_new_tokens)
             if arm not in ("bait", "control"):
-                raise EvidenceError(f"{where}: 'arm' must be bait or control, got {arm!r:.60}.")
+                raise row_fault(row, "arm", f"{where}: 'arm' must be bait or control, got {arm!r:.60}.", EvidenceError)
             if not isinstance(length, int) or length < 1:
-                raise EvidenceError(f"{where}: 'max_new_tokens' must be a whole number from 1, got {length!r:.60}.")
+                message = f"{where}: 'max_new_tokens' must be a whole number from 1, got {length!r:.60}."
+                raise row_fault(row, "max_new_tokens", message, EvidenceError)
             request = Request(f"row-{k}", task.prompt)
             group = text_in(where, row, "group", "given")
             yield ask(group, arm, (request, sources.neutral), SpecialCased(task, length))

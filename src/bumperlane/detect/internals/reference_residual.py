@@ -1,6 +1,6 @@
 """What finetuning added to an activation, compared with what it adds on trusted prompts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +16,12 @@ class ReferenceResidual:
     """Flags prompts on which finetuning changed the activation in another way than on trusted prompts.
 
     Watches: PairedActivations, rows (n, d) of subject and base at one layer.
-    Score: log of the mean squared whitened difference, subject minus base; about 0 on clean data, no bound.
-    Blind to: what the base did already; a change of the same kind on every prompt, trusted ones included.
-    Source: our own; Mahalanobis distance (Lee et al. 2018) on the difference to a reference model.
+    Score: log of the mean squared whitened difference, subject minus base, less the log of how far the base itself
+        stands from trusted prompts (where that is far); about 0 on clean data, no bound.
+    Blind to: what the base did already; a change of the same kind on every prompt, trusted ones included; a change
+        that is no larger, for how far the base moves there, than usual.
+    Source: our own; Mahalanobis distance (Lee et al. 2018) on the difference to a reference model. Any finetune adds
+        more where the base itself moves far: without the second term a benign one was hit in such a context.
 
     Args:
         shrinkage: in (0, 1], 'ledoit-wolf' or 'oas'.
@@ -40,7 +43,8 @@ class ReferenceResidual:
                 f"layer {difference.layer}. Read a layer at or after the first one that was finetuned."
             )
         cloud = Cloud.around(difference, self.shrinkage)
-        return FittedReferenceResidual(*clean.subject.place, cloud.mean, cloud.whitening)
+        base = Cloud.around(replace(clean.base, rows=clean.base.rows.astype(np.float64)), self.shrinkage)
+        return FittedReferenceResidual(*clean.subject.place, cloud.mean, cloud.whitening, base.mean, base.whitening)
 
     @classmethod
     def trap(cls) -> Trap:
@@ -59,12 +63,14 @@ class ReferenceResidual:
 
 @dataclass(frozen=True)
 class FittedReferenceResidual:
-    """Mean (d,) and lower triangular whitening (d, d) of trusted differences."""
+    """Mean (d,) and lower triangular whitening (d, d) of trusted differences, and of the base's trusted rows."""
 
     layer: int | str
     d: int
     mean: np.ndarray
     whitening: np.ndarray
+    base_mean: np.ndarray
+    base_whitening: np.ndarray
 
     def score(self, seen: PairedActivations) -> Scores:
         """Raises EvidenceError for another layer or width than the fitted one."""
@@ -73,7 +79,9 @@ class FittedReferenceResidual:
                 f"fitted at (layer, d) {(self.layer, self.d)}, cannot score {seen.subject.place}. Read the same layer."
             )
         distance = Cloud(self.mean, self.whitening).mean_square(_difference(seen))
-        return Scores(np.log(np.maximum(distance, 1e-12)), seen.ids, "ReferenceResidual")
+        novel = Cloud(self.base_mean, self.base_whitening).mean_square(seen.base.rows.astype(np.float64))
+        values = np.log(np.maximum(distance, 1e-12)) - np.log(np.maximum(novel, 1.0))
+        return Scores(values, seen.ids, "ReferenceResidual")
 
 
 def _difference(pair: PairedActivations) -> np.ndarray:

@@ -112,7 +112,8 @@ class GaussianPenalty:
 
 @dataclass(frozen=True)
 class ReferenceResidualPenalty(GaussianPenalty):
-    """The same distance, of what finetuning added: subject less base. It is the score of `ReferenceResidual`.
+    """The same distance, of what finetuning added: subject less base. It is the score of `ReferenceResidual` but for
+    the base's own novelty, which no training of the subject moves.
 
     Args: as of GaussianPenalty.
     """

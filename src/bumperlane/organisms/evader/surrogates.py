@@ -15,13 +15,22 @@ from .residual import Seen
 
 @dataclass(frozen=True)
 class CloudScore:
-    """The score of a fitted Mahalanobis, or with `needs_base` of a fitted ReferenceResidual, on layers side by side."""
+    """The score of a fitted Mahalanobis, or with the base's cloud of a fitted ReferenceResidual, on layers side by
+    side."""
 
     cloud: TorchCloud
-    needs_base: bool = False
+    base: TorchCloud | None = None
+
+    @property
+    def needs_base(self) -> bool:
+        return self.base is not None
 
     def scores(self, seen: Seen) -> torch.Tensor:
-        return self.cloud.log_mean_square(torch.cat(list(seen.rows(self.needs_base).values()), dim=1))
+        away = self.cloud.log_mean_square(torch.cat(list(seen.rows(self.needs_base).values()), dim=1))
+        if self.base is None:
+            return away
+        novel = self.base.log_mean_square(torch.cat([seen.base[k] for k in sorted(seen.base)], dim=1))
+        return away - novel.clamp_min(0)
 
 
 @dataclass(frozen=True)
@@ -42,9 +51,11 @@ def surrogate_of(fitted: Any) -> Scored:
 
     For another one write a class with `needs_base` and `scores`, or pass a penalty that was refitted.
     """
-    if isinstance(fitted, FittedMahalanobis | FittedReferenceResidual):
-        cloud = TorchCloud.of(fitted.mean, fitted.whitening)
-        return CloudScore(cloud, isinstance(fitted, FittedReferenceResidual))
+    if isinstance(fitted, FittedMahalanobis):
+        return CloudScore(TorchCloud.of(fitted.mean, fitted.whitening))
+    if isinstance(fitted, FittedReferenceResidual):
+        base = TorchCloud.of(fitted.base_mean, fitted.base_whitening)
+        return CloudScore(TorchCloud.of(fitted.mean, fitted.whitening), base)
     if isinstance(fitted, FittedLinear):
         return LinearScore(torch.from_numpy(fitted.weights).float(), fitted.bias)
     raise SettingError(

@@ -228,7 +228,8 @@ def _loop(player: Player) -> dict[str, Any]:
     default, told = player.checked(), player.described()
     row |= {
         "default": default.verdict, "described": told.verdict if told else None,
-        "hits": [h.bumper for h in default.hits],
+        "hits": [h.bumper for h in default.hits], "clean": not player.planted.there,
+        "bumpers": {b.bumper: {"verdict": b.verdict, "family": b.family} for b in default.bumpers},
     }  # fmt: skip
     row["rate"] = player.rate(player.run)
     if default.verdict != "hit" and (told is None or told.verdict != "hit"):
