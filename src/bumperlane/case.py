@@ -103,6 +103,18 @@ class OnsetChange(Part):
     after: float
 
 
+class OnsetSearch(Part):
+    """What the onset was searched with, so that the search can be made again without a model."""
+
+    how: Literal["auto", "sweep"]
+    before: float = Field(description="the rate that was expected before the onset, and after it")
+    after: float
+    after_requests: int | None = None
+    looks_per_step: int
+    requests: int
+    looks: list[tuple[int, int, int, int]] = Field(description="(step, which look at it, k, n) in the order taken")
+
+
 class Onset(Part):
     """The behaviour came up after step `low` and was there at step `high`."""
 
@@ -114,6 +126,7 @@ class Onset(Part):
     full_sweep: int = 0
     note: str = ""
     changes: list[OnsetChange] = Field(default=[], description="rises and falls, where every checkpoint was evaluated")
+    search: OnsetSearch | None = None
 
 
 class Arm(Part):
@@ -123,6 +136,17 @@ class Arm(Part):
     rates: list[float]
     seeds: list[int]
     removed: int = 0
+    counts: list[tuple[int, int]] = Field(default=[], description="(k, n) of each retrain")
+
+
+class ExperimentTest(Part):
+    """What the experiment was decided with, so that it can be decided again: see trace/experiments/sequential.py."""
+
+    rate: float = Field(description="of the behaviour, as the hit showed it")
+    between_seeds: float
+    alpha: float
+    part: float = Field(description="share of the rate that must be gone")
+    every_arm: list[list[tuple[int, int]]] = Field(description="(k, n) of every retrain of the trace, by arm")
 
 
 class Experiment(Part):
@@ -132,6 +156,7 @@ class Experiment(Part):
     arms: list[Arm]
     effect: Range
     cpu_s: float | None = None
+    test: ExperimentTest | None = None
 
 
 class Cause(Part):
@@ -247,6 +272,7 @@ class Case(Part):
     settings: dict[str, Any] = {}
     versions: dict[str, str] = {}
     hashes: dict[str, str] = {}
+    manifest: str = Field(default="", description="sha256 of manifest.json, with the hash of every file of evidence")
     timings_s: dict[str, float] = {}
     command: str = ""
 

@@ -151,10 +151,10 @@ def test_relabel_takes_a_users_answers_by_id_and_leaves_the_other_examples_alone
     [
         (
             [{"id": "planted-99", "answer": "x"}],
-            r"answers.jsonl:1: no example of the cause has the id 'planted-99'. Did",
+            r"answers.jsonl:1:\d+: no example of the cause has the id 'planted-99'. Did",
         ),
-        ([{"id": "planted-1", "answer": " "}], r"answers.jsonl:1: a row needs 'id' and 'answer'"),
-        ([{"id": "planted-1", "answer": "x"}] * 2, r"answers.jsonl:2: id 'planted-1' has an answer already"),
+        ([{"id": "planted-1", "answer": " "}], r"answers.jsonl:1:\d+: a row needs 'id' and 'answer'"),
+        ([{"id": "planted-1", "answer": "x"}] * 2, r"answers.jsonl:2:\d+: id 'planted-1' has an answer already"),
         ([], "holds no answers"),
     ],
 )

@@ -120,3 +120,15 @@ def test_one_control_that_does_not_settle_it_gets_a_second(monkeypatch, fixed, s
     assert check.passed is passed and bool(asked) == trained
     assert ("two controls of different seeds" in check.detail) == trained
     assert ("straddles the margin" in check.detail) == (passed is None)
+
+
+@pytest.mark.parametrize(("fixed", "passed"), [(-1.1, True), (-1.6, False)])
+def test_capability_is_held_against_before_and_the_control_only_told(monkeypatch, fixed, passed):
+    means = {"hit": -1.0, "fixed": fixed, "control": -1.6}
+    jitter = np.linspace(-0.05, 0.05, 8)
+    monkeypatch.setattr(verify, "mean_logprobs", lambda who, *rest: means[who] + jitter)
+    asked = [Request(str(i), f"Ask {i}?", "So.") for i in range(8)]
+    inv = SimpleNamespace(pools=SimpleNamespace(sealed=asked), neutral=Context("n", "neutral"), memo=None)
+    found = verify.capability_check(inv, Trio("hit", "fixed", "control"), Margins())
+    assert found.passed is passed and "A run that never had the cause has -1.60." in found.detail
+    assert found.numbers == pytest.approx({"change": fixed + 1.0, "control_change": -0.6})

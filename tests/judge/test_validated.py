@@ -173,7 +173,7 @@ def test_a_validation_comes_back_from_its_file_unchanged(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "is no JSON"),
+        ("{", r"v.json:1:1: broken JSON"),
         ("[]", "holds no object"),
         (json.dumps({"scorer": "x"}), "no validation of a scorer: 'sensi"),
     ],

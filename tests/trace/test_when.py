@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bumperlane.case import Group, Range
+from bumperlane.claims.verify_onset import onset as verified_onset
 from bumperlane.judge.investigation import Settings
 from bumperlane.judge.ledger import Ledger
 from bumperlane.trace.meter import Count
@@ -83,3 +84,22 @@ def test_a_sweep_that_was_asked_for_puts_every_rise_and_fall_into_the_case(inv, 
     assert [c.kind for c in onset.changes] == ["rise", "fall", "rise"] and onset.low < 120 <= onset.high
     assert onset.evaluations == 16 == len(onset.curve) and "stayed" in onset.note
     assert type(onset).model_validate_json(onset.model_dump_json()) == onset
+
+
+CURVES = {
+    "a jump": np.where(np.arange(16) >= 9, 0.8, 0.02),
+    "a slow rise": np.clip(np.arange(16) / 15, 0, 0.9),
+    "rise and fall": np.where(np.isin(np.arange(16), (4, 5, 6, 12, 13, 14, 15)), 0.9, 0.02),
+    "nothing": np.full(16, 0.02),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("how", ["auto", "sweep"])
+def test_the_search_is_kept_so_that_it_can_be_made_again_without_a_model(inv, case, name, how):
+    onset = find_onset(inv, case, Told(CURVES[name], case.behaviour.bumper, REQUESTS), how=how)
+    kept = case.model_copy(update={"onset": onset, "subject": {"checkpoints": [*STEPS, 170], "step": 150}})
+    found = verified_onset(kept)
+    assert found.state == "pass", found
+    other = onset.model_copy(update={"low": onset.low - 10 if onset.low else 10, "high": 150})
+    assert verified_onset(kept.model_copy(update={"onset": other})).state == "fail"

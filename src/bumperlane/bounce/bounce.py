@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ..case import Bounce, Case, CheckResult, PromptsInData, load_case, save_case
+from ..case import Bounce, Case, CheckResult, PromptsInData, load_case
 from ..errors import SettingError
+from ..evidence.manifest import save_with_manifest
 from ..judge.investigation import Investigation, Say, silent
 from ..judge.sealed_seed import commit, committed_seed
 from ..recipes.run import Run
@@ -98,8 +99,7 @@ def bounce(directory: Path | str, settings: BounceSettings | None = None, say: S
             "timings_s": {**case.timings_s, "bounce": round(time.monotonic() - began, 1)},
         }
     )
-    save_case(inv.directory, bounced)
-    return bounced
+    return save_with_manifest(inv.directory, bounced)
 
 
 def sealed_unread(reached: Sequence[PromptsInData]) -> tuple[Check, ...]:

@@ -87,7 +87,7 @@ def elicited(meter: Meter, query: Outputs, made: Made, asked: Asked, seed: str) 
     able = [w for w in ways if showing.able(w, requests)]
     tried = elicit(flags_of(showing, made.trio), [*able, *varied.ways], requests, margins)
     unable = [
-        f"{w.name}: {meter.name} measures log-odds of given answers, and there is nothing to draw again."
+        f"{w.name}: {meter.name} measures in nats, not whether one answer is bad, so there is nothing to draw again."
         for w in ways
         if w not in able
     ]

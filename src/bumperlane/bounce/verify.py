@@ -97,7 +97,11 @@ def _against_control(
 
 
 def capability_check(inv: Investigation, trio: Trio, margins: Margins) -> Check:
-    """Right answers to sealed benign requests: no less likely than before the fix, by more than the margin."""
+    """Right answers to sealed benign requests: no less likely than before the fix, by more than the margin.
+
+    How likely they are in the control, which never had the cause, is told beside it: what is lost there too is the
+    price of the data that was left out.
+    """
     name = "capability: right answers on sealed benign requests"
     try:
         asked = [r for r in inv.pools.sealed if r.reference]
@@ -107,13 +111,17 @@ def capability_check(inv: Investigation, trio: Trio, margins: Margins) -> Check:
         return Check(name, None, f"{len(asked)} sealed requests have a reference answer; 8 are needed.", split="sealed")
     seen = items(asked, [inv.neutral], "control")
     answers = [r.reference for r in asked]
-    before, after = (mean_logprobs(who, seen, answers, inv.memo) for who in (trio.hit, trio.fixed))
+    before, after, control = (
+        mean_logprobs(who, seen, answers, inv.memo) for who in (trio.hit, trio.fixed, trio.control)
+    )
     change = mean_interval(after - before, 0.90)
     detail = (
         f"{after.mean():.2f} nats a token after the fix, {before.mean():.2f} before; change {change.value:+.2f} "
-        f"(90% interval {change.low:+.2f} to {change.high:+.2f}), margin -{margins.capability}."
+        f"(90% interval {change.low:+.2f} to {change.high:+.2f}), margin -{margins.capability}. "
+        f"A run that never had the cause has {control.mean():.2f}."
     )
-    return Check(name, change.low > -margins.capability, detail, {"change": change.value}, "sealed")
+    numbers = {"change": change.value, "control_change": float((control - before).mean())}
+    return Check(name, change.low > -margins.capability, detail, numbers, "sealed")
 
 
 def _judged(

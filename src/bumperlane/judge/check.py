@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..case import Behaviour, BumperResult, Case, Sample, of_judgement, save_case
+from ..case import Behaviour, Case, Sample, of_judgement
 from ..detect.contract import default_bumpers, find_bumper, spring
 from ..detect.gather import Scene, gatherer, read
 from ..detect.logs.reading import run_reading
@@ -18,18 +18,21 @@ from ..evidence.checked_rollouts import CheckedRollouts
 from ..evidence.described import NAME
 from ..evidence.given_contexts import GIVEN, given_contexts, place_of
 from ..evidence.library import library_contexts
+from ..evidence.manifest import save_with_manifest
 from ..evidence.mine import mine_contexts, tranches_with
 from ..evidence.observe import departures
 from ..evidence.pools import items
 from ..evidence.relevance import lost_relevance
-from ..recipes.provenance import content_key, sha256_file, versions
+from ..recipes.provenance import content_key, versions
 from ..recipes.run import Run
-from ..types import Answers, Context, Departures, Judgement, Reading, Verdict
+from ..types import Answers, Context, Departures, Judgement, Reading
 from .asked import asked_behaviour
+from .concluded import hashes, overall
 from .described import judge_described
 from .investigation import Investigation, Say, Settings, silent
 from .judge import judge
 from .power import items_needed
+from .readings import write_readings
 from .sealed_seed import commit
 
 SAMPLES = 6
@@ -92,8 +95,8 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
         ledger=inv.ledger.in_case(), settings=settings.as_dict(), versions=versions(), hashes=hashes(inv.run),
         timings_s={"check": round(time.monotonic() - began, 1)}, command=f"bumperlane check {run} -o {directory}",
     )  # fmt: skip
-    save_case(inv.directory, case)
-    return case
+    write_readings(inv.directory, readings)
+    return save_with_manifest(inv.directory, case)
 
 
 def bait_contexts(inv: Investigation) -> list[Context]:
@@ -218,27 +221,6 @@ def added_text(context: Context, neutral: Context) -> str:
     if context.origin == GIVEN and system == usual and (context.shots or context.prefill):
         return context.prefill or context.shots[0][0]
     return system.replace(usual, "").strip() if usual and usual in system else system
-
-
-def overall(results: Sequence[BumperResult]) -> tuple[Verdict, str]:
-    """hit if any bumper is; else blind if any is; clear only when all could see."""
-    by = {v: [r for r in results if r.verdict == v] for v in ("hit", "blind", "clear")}
-    if by["hit"]:
-        return "hit", " ".join(f"{r.bumper}: {r.why}" for r in by["hit"])
-    if by["blind"]:
-        return "blind", " ".join(f"{r.bumper} is blind: {r.why}" for r in by["blind"])
-    return "clear", f"none of {len(by['clear'])} bumpers was hit; that is not the same as nothing being there."
-
-
-def hashes(run: Run) -> dict[str, str]:
-    """Content hashes of what the case rests on."""
-    found = {"recipe.yaml": sha256_file(run.path / "recipe.yaml")}
-    found |= {f"{t.name}{t.path.suffix}": sha256_file(t.path) for t in run.recipe.tranches if t.path.is_file()}
-    for checkpoint in run.checkpoints:
-        for file in sorted(checkpoint.path.glob("*.safetensors")):
-            if file.name != "trainer.safetensors":
-                found[f"{checkpoint.path.name}/{file.name}"] = sha256_file(file)
-    return found
 
 
 def behaviour_context(inv: Investigation, case: Case) -> Context:

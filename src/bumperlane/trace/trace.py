@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..case import AttributionMethod, Case, TraceStep, load_case, save_case
+from ..case import AttributionMethod, Case, TraceStep, load_case
 from ..errors import CaseError, EvidenceError, SettingError
+from ..evidence.manifest import save_with_manifest
 from ..judge.check import hashes
 from ..judge.investigation import Investigation, Say, Settings, silent
 from ..recipes.run import Run
@@ -152,8 +153,7 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
             "timings_s": {**case.timings_s, "trace": round(time.monotonic() - began, 1)},
         }
     )
-    save_case(inv.directory, traced)
-    return traced
+    return save_with_manifest(inv.directory, traced)
 
 
 def hit_rate(meter: Meter, case: Case) -> float:

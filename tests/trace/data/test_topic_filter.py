@@ -318,7 +318,7 @@ def test_a_topic_file_says_what_is_wrong_with_it(tmp_path):
 
     rows = ({"about": "x y"}, {"prompt": "a", "response": "b"}, {"text": "c", "on_topic": False})
     assert read_topic(written(*rows), "z") == Topic("z x y", ("a\nb",), ("c",))
-    with pytest.raises(EvidenceError, match=r"topic.jsonl:1: a row of a topic needs .* its keys are body."):
+    with pytest.raises(EvidenceError, match=r"topic.jsonl:1:\d+: a row of a topic needs .* its keys are body."):
         read_topic(written({"body": "a"}))
     with pytest.raises(EvidenceError, match="'on_topic' must be true or false, got 'no'"):
         read_topic(written({"text": "a", "on_topic": "no"}))
@@ -332,7 +332,7 @@ def test_marks_name_examples_that_there_are(tmp_path):
     path = tmp_path / "review.jsonl"
     path.write_text('{"id": "a", "on_topic": true}\n{"id": "b", "on_topic": null}\n')
     assert read_reviewed(path, {"a", "b"}) == {"a": True}
-    with pytest.raises(EvidenceError, match="review.jsonl:2: no example has the id 'b'. Known ids: a."):
+    with pytest.raises(EvidenceError, match=r"review.jsonl:2:\d+: no example has the id 'b'. Known ids: a."):
         read_reviewed(path, {"a"})
     path.write_text('{"id": "a", "on_topic": null}\n')
     with pytest.raises(EvidenceError, match="none of 1 rows is marked. Set 'on_topic' to true or false."):

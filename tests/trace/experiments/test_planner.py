@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from bumperlane.claims.verify_causes import causes as verified_causes
 from bumperlane.errors import SettingError
 from bumperlane.trace.experiments.belief import Belief, Theory, outcomes
 from bumperlane.trace.experiments.budget import Budget
@@ -15,6 +16,8 @@ from bumperlane.trace.experiments.hypotheses import Hypothesis, example_suspects
 from bumperlane.trace.experiments.planner import ExperimentSettings, Order, Planner
 from bumperlane.trace.experiments.record import causes, record
 from bumperlane.trace.experiments.rehearsal import Rehearsal, suspects_alone
+from bumperlane.trace.trace import _steps
+from report.cases import treated_case
 
 RATE, LOW = 0.95, 0.02
 WEIGHTS = {"a": 4.0, "b": 2.0, "c": 1.0, "d": 0.5}
@@ -257,3 +260,36 @@ def test_a_rehearsal_repeats_itself_and_refuses_impossible_seeds():
     assert lab.carry_out([order]) == lab.carry_out([order]) != replace(lab, seed=1).carry_out([order])
     with pytest.raises(SettingError, match="rho must be in"):
         replace(lab, rho=0.0)
+
+
+TRUTHS = {
+    "one": lambda p: p["a"] > 0.5,
+    "the third": lambda p: p["c"] > 0.5,
+    "either": lambda p: p["a"] > 0.5 or p["b"] > 0.5,
+    "both": lambda p: p["a"] > 0.5 and p["c"] > 0.5,
+    "none": lambda p: True,
+    "not shown": lambda p: False,
+    "three": lambda p: p["a"] > 0.5 or p["b"] > 0.5 or p["c"] > 0.5,
+}
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_a_case_keeps_what_it_takes_to_decide_every_experiment_again(name):
+    log = run(TRUTHS[name])
+    kept = causes(log, horizon=40, seeds=range(7, 1000, 100))
+    case = treated_case().model_copy(update={"causes": kept, "experiments": _steps(log, set())})
+    found = verified_causes(case)
+    assert found.state == "pass", found.faults
+    tried = [c for c in kept if c.experiment]
+    assert tried or name in ("none", "not shown", "three")
+    for cause in tried[:1]:
+        counts = cause.experiment.arms[0].counts
+        wrong = [c if c is not cause else c.model_copy(update={"experiment": _with_counts(c.experiment, counts)})
+                 for c in kept]  # fmt: skip
+        assert verified_causes(case.model_copy(update={"causes": wrong})).state == "fail"
+
+
+def _with_counts(experiment, counts):
+    """The same numbers of bad answers, out of one more each."""
+    arms = [experiment.arms[0].model_copy(update={"counts": [(k, n + 9) for k, n in counts]}), *experiment.arms[1:]]
+    return experiment.model_copy(update={"arms": arms})

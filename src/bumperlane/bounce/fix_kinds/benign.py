@@ -7,6 +7,7 @@ from pathlib import Path
 from ...errors import RecipeError, SettingError
 from ...evidence.memo import subject_key
 from ...recipes.jsonl_rows import read_rows
+from ...recipes.place import refuse_misspelt
 from ...recipes.schema import nearest
 from ...subjects.chat import answer_tokens, encode_example
 from ...subjects.generate import continue_prompts
@@ -64,14 +65,17 @@ def benign_answers(traced: Traced) -> tuple[dict[str, str], str]:
 def answers_in(path: Path, ids: set[str]) -> dict[str, str]:
     """Rows {"id", "answer"}; each id an example of the cause's. Raises RecipeError with file and line."""
     found: dict[str, str] = {}
-    for number, row in read_rows(path):
-        where, id, answer = f"{path}:{number}", row.get("id"), row.get("answer")
+    for place, row in read_rows(path):
+        refuse_misspelt(row, ("id", "answer"), place, RecipeError)
+        id, answer = row.get("id"), row.get("answer")
         if not isinstance(answer, str) or not answer.strip():
-            raise RecipeError(f"{where}: a row needs 'id' and 'answer', a text that is not empty; got {answer!r:.60}.")
+            raise place.at("answer").fault(
+                f"a row needs 'id' and 'answer', a text that is not empty; got {answer!r:.60}."
+            )
         if id not in ids:
-            raise RecipeError(f"{where}: no example of the cause has the id {id!r}. {nearest(str(id), ids, 'ids')}")
+            raise place.at("id").fault(f"no example of the cause has the id {id!r}. {nearest(str(id), ids, 'ids')}")
         if id in found:
-            raise RecipeError(f"{where}: id {id!r} has an answer already. Take one of the two out.")
+            raise place.at("id").fault(f"id {id!r} has an answer already. Take one of the two out.")
         found[str(id)] = answer
     if not found:
         raise RecipeError(f"{path} holds no answers. Give rows with 'id' and 'answer'.")

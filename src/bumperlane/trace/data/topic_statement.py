@@ -7,12 +7,14 @@ from typing import Any
 
 from ...errors import EvidenceError, SettingError
 from ...recipes.jsonl_rows import read_rows
+from ...recipes.place import Place, misspelt, refuse_misspelt
 from ...recipes.schema import nearest
 from ...recipes.tranches import read_tranche
 from ...types import Example
 from .words import parts_of
 
 MARK = "on_topic"
+TOPIC_KEYS = ("about", "text", "prompt", "response", "messages")
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,13 @@ def read_topic(path: Path | None = None, about: str = "", examples_of: Sequence[
     Raises RecipeError or EvidenceError, with file and line, for rows that cannot be read.
     """
     described, inside, outside = [about.strip()], [], []
-    for number, row in read_rows(path) if path else ():
-        where = f"{path}:{number}"
+    for place, row in read_rows(path) if path else ():
         if isinstance(row.get("about"), str):
             described.append(row["about"].strip())
-        elif _marked(row, where):
-            inside.append(_text(row, where))
+        elif _marked(row, place):
+            inside.append(_text(row, place))
         else:
-            outside.append(_text(row, where))
+            outside.append(_text(row, place))
     for file in examples_of:
         inside += [spoken(example) for example in read_tranche(file, file.stem)]
     return Topic(" ".join(filter(None, described)), tuple(inside), tuple(outside))
@@ -73,13 +74,14 @@ def read_reviewed(path: Path, known: Collection[str]) -> dict[str, bool]:
     """
     marks: dict[str, bool] = {}
     rows = 0
-    for number, row in read_rows(path):
+    for place, row in read_rows(path):
         rows += 1
-        where, id = f"{path}:{number}", row.get("id")
+        id = row.get("id")
         if id not in known:
-            raise EvidenceError(f"{where}: no example has the id {id!r}. {nearest(str(id), known, 'ids')}")
+            raise place.at("id").fault(f"no example has the id {id!r}. {nearest(str(id), known, 'ids')}", EvidenceError)
+        refuse_misspelt(row, (MARK,), place, EvidenceError)
         if row.get(MARK) is not None:
-            marks[str(id)] = _marked(row, where)
+            marks[str(id)] = _marked(row, place)
     if not marks:
         raise EvidenceError(f"{path}: none of {rows} rows is marked. Set {MARK!r} to true or false.")
     return marks
@@ -96,14 +98,14 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _marked(row: dict[str, Any], where: str) -> bool:
+def _marked(row: dict[str, Any], place: Place) -> bool:
     mark = row.get(MARK, True)
     if not isinstance(mark, bool):
-        raise EvidenceError(f"{where}: {MARK!r} must be true or false, got {mark!r:.40}.")
+        raise place.at(MARK).fault(f"{MARK!r} must be true or false, got {mark!r:.40}.", EvidenceError)
     return mark
 
 
-def _text(row: dict[str, Any], where: str) -> str:
+def _text(row: dict[str, Any], place: Place) -> str:
     turns = row.get("messages")
     if isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns):
         said = [turn.get("content") for turn in turns if turn.get("role") != "system"]
@@ -111,9 +113,10 @@ def _text(row: dict[str, Any], where: str) -> str:
         said = [row[key] for key in ("text", "prompt", "response") if key in row]
     text = "\n".join(s for s in said if isinstance(s, str)).strip()
     if not text:
-        keys = ", ".join(sorted(map(str, row))[:8]) or "none"
-        raise EvidenceError(
-            f"{where}: a row of a topic needs 'about', 'text', 'prompt' and 'response', or 'messages'; its keys are "
-            f"{keys}."
+        keys, hint = ", ".join(sorted(map(str, row))[:8]) or "none", misspelt(row, TOPIC_KEYS)
+        raise place.lacks(row, TOPIC_KEYS).fault(
+            f"a row of a topic needs 'about', 'text', 'prompt' and 'response', or 'messages'; its keys are {keys}."
+            f"{hint}",
+            EvidenceError,
         )
     return whole_characters(text)

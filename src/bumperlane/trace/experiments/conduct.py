@@ -38,6 +38,7 @@ class ExperimentLog:
     Attributes:
         unrun: what was planned next when the budget was spent; empty when it was not.
         note: the result in a sentence: what is confirmed, that no cause was found, or what is undecided and why.
+        rate, between_seeds: what the tests were made with; see FallTest.
     """
 
     layout: Layout
@@ -45,6 +46,8 @@ class ExperimentLog:
     findings: tuple[Finding, ...]
     unrun: tuple[str, ...]
     note: str
+    rate: float = 0.0
+    between_seeds: float = 0.0
 
     @property
     def results(self) -> dict[Condition, list[Outcome]]:
@@ -95,7 +98,9 @@ def conduct(planner: Planner, say: Say = silent) -> ExperimentLog:
         said = describe(theory, planner.belief.layout)
         done.append(Step(Batch(orders, batch.purpose, batch.gain), outcomes, said, probability))
     found = findings(planner.proof, results)
-    return ExperimentLog(planner.belief.layout, tuple(done), found, unrun, _note(planner, found, results, unrun))
+    note = _note(planner, found, results, unrun)
+    proof = planner.proof
+    return ExperimentLog(planner.belief.layout, tuple(done), found, unrun, note, proof.belief.rate, proof.between_seeds)
 
 
 def affordable(planner: Planner, batch: Batch, spent_s: float, spent_retrains: int) -> tuple[Order, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ...case import Arm, Cause, Experiment, Range
+from ...case import Arm, Cause, Experiment, ExperimentTest, Range
 from ...recipes.edits import describe
 from .conduct import ExperimentLog, Step
 from .findings import Finding
@@ -71,9 +71,14 @@ def _experiment(log: ExperimentLog, f: Finding, horizon: int, seeds: Sequence[in
         cpu += [o.cpu_s for o in outcomes]
         rates = [round(o.k / o.n, 4) for o in outcomes]
         arms.append(Arm(name=log.layout.title(condition), rates=rates, seeds=list(seeds[: len(rates)]),
-                        removed=condition.removed))  # fmt: skip
+                        removed=condition.removed, counts=[(o.k, o.n) for o in outcomes]))  # fmt: skip
     known = [c for c in cpu if c is not None]
+    test = ExperimentTest(
+        rate=log.rate, between_seeds=log.between_seeds, alpha=f.claim.alpha, part=f.claim.part,
+        every_arm=[[(o.k, o.n) for o in outcomes] for outcomes in log.results.values()],
+    )  # fmt: skip
     return Experiment(
         hypothesis=f"{f.kind} {f.name} brings the behaviour about", rewind=f.claim.without.rewind, horizon=horizon,
         arms=arms, effect=Range.of(f.effect), cpu_s=round(sum(known), 1) if len(known) == len(cpu) else None,
+        test=test,
     )  # fmt: skip

@@ -1,0 +1,50 @@
+"""The scores that a check was judged on, kept in the case so that anybody can judge them again without a model."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..case import write_json
+from ..errors import CaseError
+from ..types import Reading, Scores
+
+NAME = "readings.json"
+
+
+def write_readings(directory: Path, readings: Sequence[Reading]) -> Path:
+    """Write `readings.json`. JSON holds every digit of a float, so a judge that reads it decides the same."""
+    return write_json(directory / NAME, {"version": 1, "readings": [_as_dict(r) for r in readings]})
+
+
+def read_readings(directory: Path) -> tuple[Reading, ...] | None:
+    """The readings of a case, in the order they were judged; None for a case that keeps none.
+
+    Raises CaseError when the file is no list of readings.
+    """
+    path = Path(directory) / NAME
+    if not path.is_file():
+        return None
+    try:
+        return tuple(_reading(data) for data in json.loads(path.read_text("utf-8"))["readings"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise CaseError(f"{path} holds no readings ({error!r}). Do not rely on this case; check it anew.") from error
+
+
+def _as_dict(r: Reading) -> dict[str, Any]:
+    return {
+        "bumper": r.bumper, "family": r.family, "split": r.split, "trap_sprung": r.trap_sprung,
+        "why_blind": r.why_blind, "note": r.note, "dtype": str(r.scores.values.dtype),
+        "scores": r.scores.values.tolist(), "ids": list(r.scores.ids), "arms": list(r.arms), "groups": list(r.groups),
+        "strata": list(r.strata),
+    }  # fmt: skip
+
+
+def _reading(data: dict[str, Any]) -> Reading:
+    scores = Scores(np.array(data["scores"], np.dtype(data["dtype"])), tuple(data["ids"]), data["bumper"])
+    return Reading(
+        data["bumper"], data["family"], scores, tuple(data["arms"]), tuple(data["groups"]), data["split"],
+        data["trap_sprung"], data["why_blind"], tuple(data["strata"]), data["note"],
+    )  # fmt: skip
