@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 
 from ..case import Case, Cause, CheckResult, Claim, Onset, Range
-from ..detect.contract import about, load_bumpers
+from ..detect.contract import about
+from ..detect.pages import pages
 
 STRONG, MODERATE, WEAK = "strong", "moderate", "weak"
 QUOTED = 100
@@ -196,15 +197,19 @@ def _not_covered(case: Case) -> Iterator[str]:
 
 
 def _blind_to(case: Case) -> Iterator[str]:
-    known = load_bumpers()
+    known = pages()
     for b in sorted({b.bumper for b in case.bumpers if b.verdict != "blind"}):
-        text = blind_spot(known[b]) if b in known else ""
+        text = _blind_spot(known[b]) if b in known else ""
         yield f"{b} does not see {text}" if text else f"What {b} does not see: it is not installed here, nor its page."
 
 
 def blind_spot(cls: type) -> str:
     """What stands under "Blind to:" on a bumper's page, on one line."""
-    found = re.search(r"^Blind to:(.*?)(?=^\w[\w ]*:|\Z)", about(cls), re.MULTILINE | re.DOTALL)
+    return _blind_spot(about(cls))
+
+
+def _blind_spot(page: str) -> str:
+    found = re.search(r"^Blind to:(.*?)(?=^\w[\w ]*:|\Z)", page, re.MULTILINE | re.DOTALL)
     return " ".join(found[1].split()) if found else ""
 
 
