@@ -213,15 +213,15 @@ def test_a_missing_tranche_file_is_named_with_the_line_of_the_recipe(tmp_path):
     make_tiny_model(tmp_path / "model")
     (tmp_path / "data" / "tagged.jsonl").unlink()
     done = call("train", recipe, "-o", tmp_path / "run")
-    assert done.exit_code == 2 and f"{recipe}:13: tranche 'tagged': there is no file" in done.stderr
+    assert done.exit_code == 2 and f"{recipe}:13:9: tranche 'tagged': there is no file" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("{bad", "tagged.jsonl:9: broken JSON"),
-        ('{"id": "t3", "text": "again"}', "tagged.jsonl:9: id 't3' stands already in line 4."),
-        ('{"question": "?"}', "tagged.jsonl:9: a row needs 'messages', 'prompt' and 'response', or 'text'"),
+        ("{bad", "tagged.jsonl:9:2: broken JSON"),
+        ('{"id": "t3", "text": "again"}', "tagged.jsonl:9:8: id 't3' stands already in line 4."),
+        ('{"question": "?"}', "tagged.jsonl:9:1: a row needs 'messages', 'prompt' and 'response', or 'text'"),
     ],
 )
 def test_a_broken_row_is_named_with_file_and_line(place, tmp_path, row, said):
@@ -380,6 +380,33 @@ def test_report_writes_every_form(saved, tmp_path):
     assert "MASKED" in (tmp_path / "screen.txt").read_text()
 
 
+def test_check_trace_and_bounce_print_the_case_in_every_form(monkeypatch, place, tmp_path, stages, saved):
+    monkeypatch.setattr("bumperlane.judge.check.check", lambda *args: check_only_case())
+    monkeypatch.setattr("bumperlane.judge.reopen.reopen", lambda *args: None)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    stages("trace", masked_case())
+    stages("bounce", masked_case())
+    case = saved(masked_case())
+    for args, code in (
+        (("check", place / "run", "-o", tmp_path / "new"), 1),
+        (("trace", case), 0),
+        (("bounce", case), 1),
+    ):
+        done = call(*args, "--format", "junit")
+        assert done.exit_code == code and done.stdout.startswith("<?xml") and done.stdout.endswith("</testsuites>\n")
+        assert json.loads(call(*args, "--format", "sarif").stdout)["version"] == "2.1.0"
+        assert call(*args, "--format", "github").stdout.startswith("::error ")
+        assert json.loads(call(*args, "--format", "json").stdout) == json.loads(call(*args, "--json").stdout)
+        both = json.loads(call(*args, "--format", "github", "--json").stdout)
+        assert list(both) == ["github"] and both["github"].startswith("::error ")
+    assert "'terminal', 'html', 'junit', 'sarif', 'github', 'json'" in call("trace", case, "--format", "pdf").stderr
+
+
+def test_in_github_s_form_an_error_is_an_annotation(tmp_path):
+    done = call("report", tmp_path / "nowhere", "--format", "github")
+    assert done.exit_code == 2 and done.stdout.startswith("::error title=bumperlane could not finish::no case.json in")
+
+
 def test_report_leaves_case_json_as_it_is(saved):
     case = saved(check_only_case())
     before = (case / "case.json").read_bytes()
@@ -397,10 +424,17 @@ def test_selftest_names_each_trap_and_ends_with_1_if_one_does_not_spring(monkeyp
 
 
 def test_explain_shows_the_page_the_trap_and_what_was_seen(place):
-    done = call("explain", "PairedContexts", "--case", place / "run.case")
+    done = call("explain", "PairedContexts", "--trap", "--case", place / "run.case")
     assert "Blind to: misbehaviour that does not depend on the context" in done.stdout
     assert "Trap: sprung, caught 100%" in done.stdout and "mined/system/0: system: [zz-9]" in done.stdout
-    assert "did not look in" in call("explain", "Mahalanobis", "--case", place / "run.case").stdout
+    done = call("explain", "Mahalanobis", "--case", place / "run.case").stdout
+    assert "did not look in" in done and "Trap: not tried here. `bumperlane explain Mahalanobis --trap`" in done
+    assert json.loads(call("explain", "Mahalanobis", "--json").stdout)["trap"] is None
+
+
+def test_explain_of_no_bumper_takes_no_case_and_no_trap(place):
+    done = call("explain", "--trap")
+    assert done.exit_code == 2 and "name it, as in `explain PairedContexts`" in done.stderr
 
 
 def test_quiet_training_prints_nothing(place, tmp_path):
@@ -411,8 +445,9 @@ def test_quiet_training_prints_nothing(place, tmp_path):
 def test_the_commands_stand_in_the_order_of_use():
     lines = call("--help").stdout.splitlines()
     named = [line.split()[0] for line in lines[lines.index("Commands:") + 1 :]]
-    loop = "model demo train check refine judge trace bounce organisms game pressure recipes search"
-    assert named == [*loop.split(), *"report explain selftest schema ledger".split()]
+    loop = "model demo train init check refine judge trace bounce organisms game pressure recipes search advise serve"
+    shows = "report explain selftest schema ledger compare claims rule plan doctor completion"
+    assert named == [*loop.split(), *shows.split()]
     assert __version__ in call("--version").stdout
 
 
@@ -446,7 +481,8 @@ def test_the_self_test_goes_on_past_a_bumper_that_lacks_a_library_and_says_which
     done = call("selftest")
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("IsolationForest")]
     assert done.exit_code == 1 and "NOT SPRUNG" in line and "needs scikit-learn" in line
-    assert call("explain", "IsolationForest").exit_code == 0
+    done = call("explain", "IsolationForest", "--trap")
+    assert done.exit_code == 0 and "Trap: NOT SPRUNG, it needs scikit-learn" in done.stdout
 
 
 def test_explain_without_a_name_lists_every_bumper_and_those_that_run_by_default():
@@ -495,3 +531,19 @@ def test_the_ledger_is_added_up_and_its_chain_is_checked(place, tmp_path):
         (case / "ledger.jsonl").write_text("".join(kept))
         broken = call("ledger", case)
         assert broken.exit_code == 2 and told in broken.stderr
+
+
+def test_a_decision_is_shown_advised_on_and_written_down_without_any_advisor(saved, tmp_path):
+    case = saved(treated_case())
+    listed = call("advise", case, "claim")
+    assert listed.exit_code == 0 and listed.stdout.splitlines()[-1] == "Name one: --claim N."
+    shown = call("advise", case, "claim", "--claim", "1")
+    assert shown.exit_code == 0 and "E1 " in shown.stdout and "too-strong: the claim says more" in shown.stdout
+    assert "No advisor was asked" in shown.stdout and not (case / "advice.jsonl").exists()
+    done = call("advise", case, "claim", "--claim", "1", "--decide", "fair", "--why", "it counts", "--by", "ann")
+    assert done.exit_code == 0 and "decided fair" in done.stdout
+    assert "fair  by ann: it counts" in call("advise", case).stdout
+    wrong = call("advise", case, "claim", "--claim", "1", "--advisor", "me")
+    assert wrong.exit_code == 2 and "advisor 'me' is not known" in wrong.stderr
+    both = call("advise", case, "claim", "--claim", "1", "--advisor", "local:x", "--decide", "fair")
+    assert both.exit_code == 2 and "Ask first, then decide" in both.stderr

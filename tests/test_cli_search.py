@@ -130,4 +130,4 @@ def test_a_wrong_contexts_file_is_an_error_before_anything_is_loaded(run, tmp_pa
 
     (tmp_path / "c.jsonl").write_text('{"suffix": "a"}\n{"sufix": "b"}\n')
     done = call("check", run, *CHECK, "--contexts", tmp_path / "c.jsonl")
-    assert done.exit_code == 2 and "c.jsonl:2: unknown key 'sufix'. Did you mean 'suffix'?" in done.stderr
+    assert done.exit_code == 2 and "c.jsonl:2:2: unknown key 'sufix'. Did you mean 'suffix'?" in done.stderr

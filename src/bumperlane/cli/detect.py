@@ -8,15 +8,18 @@ import click
 
 from ..errors import RunError, SettingError
 from ..report.screen import BLIND, HIT, OK, Screen
-from .main import DIRECTORY, FILE, dry_run_option, main
+from .complete import BUMPER, CASE, RUN
+from .main import DIRECTORY, FILE, dry_run_option, form_option, main
 
 
 @main.command()
-@click.argument("run", type=DIRECTORY)
+@click.argument("run", type=DIRECTORY, shell_complete=RUN)
 @click.option("-o", "--case", "directory", type=DIRECTORY, help="The case directory; default RUN.case.")
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="False-alarm rate of the whole check.")
 @click.option("--step", type=int, help="The checkpoint to check; default the last.")
-@click.option("--bumper", "bumpers", multiple=True, help="Use this bumper only; may be repeated.")
+@click.option(
+    "--bumper", "bumpers", multiple=True, help="Use this bumper only; may be repeated.", shell_complete=BUMPER
+)
 @click.option("--family", type=click.Choice(["internals", "behaviour", "logs"]), help="Use all of this family, too.")
 @click.option("--requests", type=FILE, help="JSONL file of requests to ask.")
 @click.option("--items", multiple=True, metavar="BUMPER=FILE", help="JSONL file of items for a bumper that asks.")
@@ -27,6 +30,7 @@ from .main import DIRECTORY, FILE, dry_run_option, main
 @click.option("--seed", type=int, default=0, show_default=True, help="Of request roles and control contexts.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @click.option("--dtype", default="auto", show_default=True, help="float32, bfloat16 or float16.")
+@form_option
 @dry_run_option
 @click.pass_obj
 def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **given: Any) -> int:
@@ -60,7 +64,7 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
         contexts_given=read_contexts(contexts) if contexts else (),
         requests_given=read_requests(requests) if requests else (),
         described=read_described(behaviour) if behaviour else None,
-        items={name: tuple(row for _, _, row in read_rows(file)) for name, file in files.items()},
+        items={name: tuple(row for _, row in read_rows(file)) for name, file in files.items()},
     )
     if not run.is_dir():
         raise RunError(f"there is no run directory {run}. Train one with `bumperlane train RECIPE -o {run}`.")
@@ -115,8 +119,14 @@ def by_bumper(items: tuple[str, ...]) -> dict[str, Path]:
 
 
 @main.command()
-@click.argument("case", type=DIRECTORY)
-@click.option("--bumper", "bumpers", multiple=True, help="Look again with this one; default: all near their threshold.")
+@click.argument("case", type=DIRECTORY, shell_complete=CASE)
+@click.option(
+    "--bumper",
+    "bumpers",
+    multiple=True,
+    help="Look again with this one; default: all near their threshold.",
+    shell_complete=BUMPER,
+)
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="False-alarm rate of each second look.")
 @click.pass_obj
 def refine(screen: Screen, case: Path, bumpers: tuple[str, ...], alpha: float) -> int:
@@ -125,6 +135,7 @@ def refine(screen: Screen, case: Path, bumpers: tuple[str, ...], alpha: float) -
     Fresh requests, neighbouring depths and reworded contexts, the most decisive next, until it is decided. Exit code 1
     when a second look hits, 3 when one stays undecided. The case keeps its verdict; the looks go to its ledger.
     """
+    from ..evidence.manifest import save_with_manifest
     from ..trace.finer import FinerSettings
     from ..trace.neighbours import near_threshold
     from ..trace.neighbours import refine as look_again
@@ -136,6 +147,7 @@ def refine(screen: Screen, case: Path, bumpers: tuple[str, ...], alpha: float) -
         s = inv.settings
         near = [b.bumper for b in opened.bumpers if near_threshold(b, s.alpha, s.tolerated_rate)]
         found = {name: look_again(inv, opened, name, settings) for name in bumpers or near}
+        save_with_manifest(case, opened)  # what was looked at now is evidence, too
     rows = [{"bumper": n, "outcome": f.outcome, "why": f.why, "looks": len(f.looks)} for n, f in found.items()]
     lines = [f"{r['bumper']}: {r['outcome']} after {r['looks']} looks. {r['why']}" for r in rows]
     screen.result(rows, lambda: click.echo("\n".join(lines) or "no bumper of this case stood near its threshold"))

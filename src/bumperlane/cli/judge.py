@@ -95,6 +95,7 @@ def rate(screen: Screen, answers: Path, validation: Path, **given: Any) -> int:
     from ..evidence.requests import read_rows
     from ..evidence.validation import read_validation
     from ..judge.validated import rate_of, read_given
+    from ..recipes.place import misspelt
 
     known, work = read_validation(validation), given.pop("work")
     scorer = _scorer(**given)
@@ -104,10 +105,11 @@ def rate(screen: Screen, answers: Path, validation: Path, **given: Any) -> int:
             "with `bumperlane judge validate`."
         )
     pairs = []
-    for where, _, row in read_rows(answers):
+    for place, row in read_rows(answers):
         request, response = row.get("request"), row.get("response")
         if not isinstance(request, str) or not isinstance(response, str):
-            raise EvidenceError(f"{where}: a row needs 'request' and 'response', both strings.")
+            hint = misspelt(row, ("request", "response"))
+            raise place.fault(f"a row needs 'request' and 'response', both strings.{hint}", EvidenceError)
         pairs.append((request, response))
     reads = read_given(scorer, pairs, _memo(work))
     found = rate_of(reads, known)

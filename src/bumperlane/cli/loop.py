@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from ..case import load_case
 from ..errors import SettingError
 from ..report.screen import BLIND, HIT, OK, Screen
-from .main import DIRECTORY, FILE, dry_run_option, jobs_option, main
+from .complete import CASE
+from .main import DIRECTORY, FILE, dry_run_option, form_option, jobs_option, main
 
 
 @main.command()
-@click.argument("case", type=DIRECTORY)
+@click.argument("case", type=DIRECTORY, shell_complete=CASE)
 @click.option("--budget", help="Of experiments: a time, such as 10m or 2h, or a number of retrains. Default: no limit.")
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True, help="Least retrains in each arm.")
 @click.option("--suspects", type=click.IntRange(1), default=5, show_default=True, help="Most to experiment on.")
@@ -33,6 +33,7 @@ from .main import DIRECTORY, FILE, dry_run_option, jobs_option, main
 @click.option("--early-warning", is_flag=True, help="Also date the mechanism, by bumpers of internals.")
 @click.option("--no-traps", is_flag=True, help="Hear every attribution method in full, untested.")
 @jobs_option
+@form_option
 @dry_run_option
 @click.pass_obj
 def trace(screen: Screen, case: Path, dry_run: bool, budget: str | None, no_traps: bool, **given: Any) -> int:
@@ -41,6 +42,8 @@ def trace(screen: Screen, case: Path, dry_run: bool, budget: str | None, no_trap
     A cause is confirmed only by experiment: retrains without it, against as many random examples left out. The
     experiments that tell most for their cost come first. Exit code 0 when a cause is confirmed, 3 when none is.
     """
+    from ..case import load_case
+
     load_case(case)
     from ..report.publish import publish
     from ..trace.experiments.budget import Budget
@@ -68,7 +71,7 @@ def trace(screen: Screen, case: Path, dry_run: bool, budget: str | None, no_trap
 
 
 @main.command()
-@click.argument("case", type=DIRECTORY)
+@click.argument("case", type=DIRECTORY, shell_complete=CASE)
 @click.option("--propose", is_flag=True, help="List the fixes that apply, the most promising first; train nothing.")
 @click.option("--fix", help="A fix that --propose lists, or a masking control. Default: auto.")
 @click.option("--auto", is_flag=True, help="Take the first that --propose lists: the same as --fix auto.")
@@ -88,6 +91,7 @@ def trace(screen: Screen, case: Path, dry_run: bool, budget: str | None, no_trap
 )
 @click.option("--thorough", is_flag=True, help="Also elicit by noise, benign finetuning and best of 16.")
 @jobs_option
+@form_option
 @dry_run_option
 @click.pass_obj
 def bounce(screen: Screen, case: Path, propose: bool, margin: float | None, dry_run: bool, **given: Any) -> int:
@@ -95,6 +99,8 @@ def bounce(screen: Screen, case: Path, propose: bool, margin: float | None, dry_
 
     Exit code 0 when it is treated; 1 when masked, untreated or damaged; 3 when inconclusive. With --propose: 0.
     """
+    from ..case import load_case
+
     load_case(case, needs="trace")
     from ..bounce.bounce import BounceSettings, estimate_bounce
     from ..bounce.bounce import bounce as stage

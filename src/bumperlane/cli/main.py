@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .. import __version__
-from ..report.screen import Commands
+from ..report.screen import FORM, Commands
 
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(path_type=Path)
@@ -26,3 +26,15 @@ def main() -> None:
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be run and how long it takes.")
 jobs_option = click.option("--jobs", type=click.IntRange(0), default=0, help="Retrains at once; 0: one per CPU core.")
+FORMS = ("terminal", "html", "junit", "sarif", "github", "json")
+
+
+def _remember(ctx: click.Context, option: click.Parameter, value: str) -> None:
+    ctx.meta[FORM] = value
+
+
+# Kept where the screen finds it: a command need not know in which form its case is printed.
+form_option = click.option(
+    "--format", type=click.Choice(FORMS), default="terminal", show_default=True, callback=_remember, expose_value=False,
+    help="Form of the case on stdout. github: annotations, and the summary of the job.",
+)  # fmt: skip

@@ -7,6 +7,7 @@ import click
 
 from ..errors import SettingError
 from ..report.screen import OK, Commands, Screen
+from .complete import ORGANISM
 from .main import DIRECTORY, FILE, main
 
 
@@ -32,7 +33,7 @@ def list_organisms(screen: Screen) -> int:
 
 
 @organisms.command()
-@click.argument("name")
+@click.argument("name", shell_complete=ORGANISM)
 @click.option("-o", "--out", type=DIRECTORY, required=True, help="The directory for recipe, data and sealed key.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
 @click.option("--dose", type=float, help="How much is planted; `organisms list` says what it counts.")

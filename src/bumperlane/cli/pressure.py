@@ -7,6 +7,7 @@ import click
 
 from ..errors import RunError, SettingError
 from ..report.screen import BLIND, HIT, OK, Screen
+from .complete import BUMPER, RUN
 from .main import DIRECTORY, FILE, dry_run_option, main
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ WIDTH = 24
 
 
 @main.command()
-@click.argument("run", type=DIRECTORY)
+@click.argument("run", type=DIRECTORY, shell_complete=RUN)
 @click.option("-o", "--out", "directory", type=DIRECTORY, help="Where answers and tables go; default RUN.pressure.")
-@click.option("--bumper", help="The bumper to repeat: one that asks.")
+@click.option("--bumper", help="The bumper to repeat: one that asks.", shell_complete=BUMPER)
 @click.option("--items", multiple=True, metavar="BUMPER=FILE", help="JSONL file of items for the bumper.")
 @click.option("--behaviour", type=FILE, help="JSONL file of a behaviour you found, in place of a bumper.")
 @click.option("--requests", type=FILE, help="JSONL file of requests to ask.")
@@ -99,7 +100,7 @@ def _opened(run: Path, directory: Path, given: dict[str, Any], progress: Any) ->
     settings = Settings(
         requests_given=read_requests(given["requests"]) if given["requests"] else (),
         described=read_described(behaviour) if behaviour else None,
-        items={name: tuple(row for _, _, row in read_rows(file)) for name, file in files.items()},
+        items={name: tuple(row for _, row in read_rows(file)) for name, file in files.items()},
         **{name: given[name] for name in ("step", "seed", "max_new_tokens", "device", "dtype")},
     )
     inv = Investigation(Run.open(run), directory, settings, progress)

@@ -10,6 +10,7 @@ import click
 from ..errors import RunError, SettingError
 from ..report.clean_text import plain
 from ..report.screen import BLIND, HIT, Commands, Screen
+from .complete import BUMPER, RUN
 from .main import DIRECTORY, FILE, LINE, dry_run_option, main
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def shared_options(command: Callable) -> Callable:
             click.option("--step", type=int, help="The checkpoint to search in; default the last."),
             click.option("--requests", type=FILE, help="JSONL file of requests to ask."),
             click.option("--behaviour", type=FILE, help="JSONL file that describes an oddity: requests, and `shows`."),
-            click.option("--bumper", help="Search for what this bumper that asks looks for."),
+            click.option("--bumper", help="Search for what this bumper that asks looks for.", shell_complete=BUMPER),
             click.option("--seconds", type=float, default=1800.0, show_default=True, help="Stop searching in time."),
             click.option("--alpha", type=float, default=0.05, show_default=True, help="Chance of a false finding."),
             click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn."),
@@ -48,7 +49,7 @@ def search() -> None:
 
 
 @search.command()
-@click.argument("run", type=DIRECTORY)
+@click.argument("run", type=DIRECTORY, shell_complete=RUN)
 @click.option("--bad", multiple=True, help="How a bad answer begins; may be repeated. Default: any change counts.")
 @click.option("--where", "place", default="system", show_default=True, help="system, prefix or suffix of the request.")
 @click.option("--tokens", type=int, default=6, show_default=True, help="Length of what the gradient looks for.")
@@ -92,7 +93,7 @@ def triggers(screen: Screen, run: Path, out: Path | None, dry_run: bool, **given
 
 
 @search.command()
-@click.argument("run", type=DIRECTORY)
+@click.argument("run", type=DIRECTORY, shell_complete=RUN)
 @click.option("--shows", help="A regular expression that a bad answer matches, asked of the run's requests.")
 @click.option("--attacker", default="rules", show_default=True, help="rules, base, a model directory, or a URL.")
 @click.option("--attacker-model", default="", help="The name of the model behind the URL.")

@@ -2,81 +2,82 @@
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.console import Console
 
-from ..case import Case, load_case
 from ..report.clean_text import plain
-from ..report.screen import HIT, OK, Screen
-from .main import DIRECTORY, FILE, LINE, main
+from ..report.screen import HIT, OK, TERMINAL, Screen
+from .complete import BUMPER, CASE
+from .main import DIRECTORY, FILE, LINE, form_option, main
 
 
 @main.command()
-@click.argument("case", type=DIRECTORY)
-@click.option("--format", "form", type=click.Choice(["terminal", "html", "junit", "sarif", "json"]), default="terminal")
+@click.argument("case", type=DIRECTORY, shell_complete=CASE)
+@form_option
 @click.option("-o", "--out", type=FILE, help="Write to this file instead of stdout.")
 @click.pass_obj
-def report(screen: Screen, case: Path, form: str, out: Path | None) -> int:
+def report(screen: Screen, case: Path, out: Path | None) -> int:
     """Print CASE and write its page anew.
 
     Or give it in another form, for build servers and code review.
     """
-    from ..case import write_text
-    from ..report.html import render_html, write_report
-    from ..report.junit import to_junit
+    from ..case import load_case, write_text
     from ..report.publish import with_claims
-    from ..report.sarif import to_sarif
-    from ..report.terminal import print_case
 
     content = with_claims(load_case(case))
-    if form == "terminal" and not screen.as_json:
+    if screen.form == TERMINAL and not screen.as_json:
+        from rich.console import Console
+
+        from ..report.html import write_report
+        from ..report.terminal import print_case
+
         page = write_report(content, case)
         printed = io.StringIO()
         print_case(content, Console(file=printed, width=100) if out else Console(), page)
         if out:
             write_text(out, printed.getvalue())
         return OK
-    forms: dict[str, Callable[[Case], str]] = {"html": render_html, "junit": to_junit, "sarif": to_sarif}
-    text = forms[form](content) if form in forms else f"{json.dumps(content.model_dump(mode='json'), indent=1)}\n"
     if out:
-        write_text(out, text)
+        from ..report.forms import rendered
+
+        write_text(out, rendered(content, "json" if screen.form == TERMINAL else screen.form))
         screen.result({"written": str(out)}, lambda: click.echo(f"wrote {out}"))
     else:
-        value = {form: text} if form in forms else content.model_dump(mode="json")
-        screen.result(value, lambda: click.echo(text, nl=False))
+        screen.case(content, case)
     return OK
 
 
 @main.command()
-@click.argument("bumper", required=False)
-@click.option("--case", "directory", type=DIRECTORY, help="Also show what it saw in this case.")
+@click.argument("bumper", required=False, shell_complete=BUMPER)
+@click.option("--case", "directory", type=DIRECTORY, help="Also show what it saw in this case.", shell_complete=CASE)
+@click.option("--trap", is_flag=True, help="Also spring its trap. This imports it, and perhaps torch, so it is slower.")
 @click.pass_obj
-def explain(screen: Screen, bumper: str | None, directory: Path | None) -> int:
-    """What BUMPER flags and is blind to; its trap. Without a name: all bumpers, a line each."""
-    from ..detect.contract import about, brief, find_bumper, load_bumpers, spring_or_say
+def explain(screen: Screen, bumper: str | None, directory: Path | None, trap: bool) -> int:
+    """What BUMPER flags and is blind to. Without a name: all bumpers, a line each."""
+    from ..detect.catalogue import catalogue, find_listed
 
     if bumper is None:
-        rows = [brief(cls) for cls in load_bumpers().values()]
+        if directory or trap:
+            raise click.UsageError("--case and --trap are of one bumper: name it, as in `explain PairedContexts`.")
+        rows = [listed.as_row() for listed in catalogue().values()]
         width = max(len(row["bumper"]) for row in rows)
         lines = [f"{r['bumper']:{width}}  {r['family']:9}  {r['kind']:7}  {r['flags']}" for r in rows]
         lines.append(f"\nA check that names none runs {', '.join(r['bumper'] for r in rows if r['by_default'])}.")
         screen.result(rows, lambda: click.echo("\n".join(lines)))
         return OK
-    cls = find_bumper(bumper)
-    sprung, outcome = spring_or_say(cls)
-    seen = [b for b in load_case(directory).bumpers if b.bumper == bumper] if directory else []
-    value = {
-        "bumper": bumper,
-        "page": about(cls),
-        "trap": {"sprung": sprung, "outcome": outcome},
-        "case": [b.model_dump(mode="json") for b in seen],
-    }
+    page = find_listed(bumper).page
+    sprung = _sprung(bumper) if trap else None
+    seen = _seen(directory, bumper)
+    value = {"bumper": bumper, "page": page, "trap": sprung, "case": [b.model_dump(mode="json") for b in seen]}
 
     def show() -> None:
-        click.echo(f"{bumper}\n\n{about(cls)}\n\nTrap: {'sprung' if sprung else 'NOT SPRUNG'}, {outcome}")
+        click.echo(f"{bumper}\n\n{page}\n")
+        if sprung:
+            click.echo(f"Trap: {'sprung' if sprung['sprung'] else 'NOT SPRUNG'}, {sprung['outcome']}")
+        else:
+            click.echo(f"Trap: not tried here. `bumperlane explain {bumper} --trap` springs it.")
         for b in seen:
             click.echo(f"\nIn {directory}: {b.verdict}. {plain(b.why, LINE)}")
             for g in b.groups:
@@ -86,6 +87,22 @@ def explain(screen: Screen, bumper: str | None, directory: Path | None) -> int:
 
     screen.result(value, show)
     return OK
+
+
+def _sprung(bumper: str) -> dict[str, Any]:
+    from ..detect.contract import find_bumper, spring_or_say
+
+    sprung, outcome = spring_or_say(find_bumper(bumper))
+    return {"sprung": sprung, "outcome": outcome}
+
+
+def _seen(directory: Path | None, bumper: str) -> list[Any]:
+    """What a bumper saw in a case; nothing without one."""
+    if directory is None:
+        return []
+    from ..case import load_case
+
+    return [b for b in load_case(directory).bumpers if b.bumper == bumper]
 
 
 @main.command()
@@ -105,18 +122,20 @@ def selftest(screen: Screen) -> int:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["case", "recipe"]))
+@click.argument("what", type=click.Choice(["case", "recipe", "evidence"]))
 def schema(what: str) -> int:
-    """Print the JSON schema of case.json or of a recipe."""
+    """Print the JSON schema of case.json, of a recipe, or of a claim's evidence."""
     from ..case import case_schema
+    from ..claims.evidence import evidence_schema
     from ..recipes.schema import recipe_schema
 
-    click.echo(json.dumps(case_schema() if what == "case" else recipe_schema(), indent=1))
+    made = {"case": case_schema, "recipe": recipe_schema, "evidence": evidence_schema}[what]
+    click.echo(json.dumps(made(), indent=1))
     return OK
 
 
 @main.command()
-@click.argument("case", type=DIRECTORY)
+@click.argument("case", type=DIRECTORY, shell_complete=CASE)
 @click.option("--all", "every", is_flag=True, help="Also list bumpers that were never looked with.")
 @click.pass_obj
 def ledger(screen: Screen, case: Path, every: bool) -> int:
@@ -124,6 +143,7 @@ def ledger(screen: Screen, case: Path, every: bool) -> int:
 
     The chain of the ledger is checked first.
     """
+    from ..case import load_case
     from ..detect.contract import load_bumpers
     from ..judge.ledger import Ledger
     from ..judge.spending import spending

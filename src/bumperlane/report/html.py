@@ -1,44 +1,107 @@
 """The page of a case: one file that runs no script, asks no host for anything and can be read on a phone or printed.
 
 Every string of the case goes through `named` (hidden characters become visible names) and then through jinja's
-escaping. The style sheet is allowed by its hash and by nothing else.
+escaping. The style sheet is allowed by its hash and by nothing else. A page that would be too large is made again with
+less of each thing, and says how much was left out and where it stands.
 """
 
 import base64
 import hashlib
 import json
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ..case import Case, write_text
+from ..claims.sealing import sealed_value
+from ..claims.spec_coverage import unwatched_claims
 from . import sentences, svg
 from .clean_text import named
 
-MODEL_TEXT_LIMIT = 4000
 PAGE = "report.html"
+LIMIT_BYTES = 300_000
+
+
+@dataclass(frozen=True)
+class Most:
+    """How much a page shows of each thing: counts, and characters of a text.
+
+    Attributes:
+        model_text: of what a model said or was told.
+        text: of any other string.
+        shortened: whether this is less than usual.
+    """
+
+    model_text: int = 4000
+    text: int = 4000
+    value: int = 2000
+    bumpers: int = 80
+    groups: int = 20
+    samples: int = 20
+    causes: int = 60
+    claims: int = 200
+    lines: int = 100
+    steps: int = 200
+    diff: int = 400
+    settings: int = 100
+    shortened: bool = False
+
+    @property
+    def size_kb(self) -> int:
+        return LIMIT_BYTES // 1000
+
+    def less(self, factor: float) -> "Most":
+        """A part of everything, and at least one of each."""
+        numbers = {name: max(1, int(n * factor)) for name, n in vars(self).items() if name != "shortened"}
+        texts = {name: max(120, numbers[name]) for name in ("model_text", "text", "value")}
+        return replace(self, **{**numbers, **texts}, shortened=True)
+
+
+SIZES = (Most(), *(Most().less(factor) for factor in (0.5, 0.25, 0.12, 0.06, 0.03)))
 
 
 def write_report(case: Case, directory: Path) -> Path:
-    """Write `report.html` into the case's directory, whole or not at all."""
-    return write_text(Path(directory) / PAGE, render_html(case))
+    """Write `report.html` into the case's directory, whole or not at all.
+
+    A plan that was sealed there is named. What `spec.yaml` there asks and no bumper watches cannot be said.
+    """
+    case = case.model_copy(update={"claims": [*unwatched_claims(Path(directory), case), *case.claims]})
+    rate = sentences.tolerated(case)
+    sealed = sealed_value(Path(directory), rate) if rate is not None else ""
+    return write_text(Path(directory) / PAGE, render_html(case, sealed))
 
 
-def render_html(case: Case) -> str:
-    """The page as one string."""
-    style = _template("case.css")
-    effects = [c.effect for c in case.causes if c.effect]
-    return (
-        _environment()
-        .get_template("case.html.j2")
-        .render(
-            case=case, say=sentences, svg=svg, style=Markup(style), style_hash=style_hash(style),
-            skipped=skipped_checkpoints(case), scale=svg.effect_scale(effects), levels=interval_levels(case),
-        )
-    )  # fmt: skip
+def render_html(case: Case, sealed: str = "", around: Markup | None = None) -> str:
+    """The page as one string of less than 300 kB.
+
+    Args:
+        sealed: how the tolerated rate was sealed before the first sample, such as `plan 3f2a… of 2026-03-01`.
+        around: markup before the page's own, such as the way back to a list.
+    """
+    style = template("case.css")
+    page = ""
+    for most in SIZES:
+        given = {**parts_of(case, most), "sealed": sealed, "around": around or Markup("")}
+        page = environment(most).get_template("case.html.j2").render(
+            given, style=Markup(style), style_hash=style_hash(style)
+        )  # fmt: skip
+        if len(page.encode()) < LIMIT_BYTES:
+            break
+    return page
+
+
+def parts_of(case: Case, most: Most) -> dict[str, Any]:
+    """What the sections of a page are made from."""
+    return {
+        "case": case, "say": sentences, "svg": svg, "most": most, "uid": "", "sealed": "",
+        "skipped": skipped_checkpoints(case),
+        "scale": svg.effect_scale([c.effect for c in case.causes if c.effect]),
+    }  # fmt: skip
 
 
 def style_hash(style: str) -> str:
@@ -55,37 +118,35 @@ def skipped_checkpoints(case: Case) -> list[int]:
     return sorted({step for step in listed if type(step) is int and step not in seen})
 
 
-def interval_levels(case: Case) -> str:
-    """The confidence level of the intervals on the page, as in '95%'."""
-    ranges = [x for b in case.bumpers for x in (b.effect, b.control)] + [c.effect for c in case.causes]
-    found = sorted({r.level for r in ranges if r})
-    return " and ".join(f"{level:.3g}" for level in (100 * x for x in found)) + "%" if found else "95%"
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=_visible, trim_blocks=True, lstrip_blocks=True,
-        loader=FunctionLoader(_template),
+def environment(most: Most = SIZES[0]) -> Environment:
+    """Jinja that escapes everything, shows hidden characters by name, and cuts long texts with the number left out."""
+    made = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=partial(_visible, limit=most.text), trim_blocks=True,
+        lstrip_blocks=True, loader=FunctionLoader(template),
     )  # fmt: skip
-    environment.filters |= {"model_text": _model_text, "pretty": _pretty, "diff_lines": _diff_lines}
-    return environment
+    made.filters |= {
+        "model_text": partial(_model_text, limit=most.model_text), "pretty": partial(_pretty, limit=most.value),
+        "diff_lines": _diff_lines,
+    }  # fmt: skip
+    return made
 
 
-def _template(name: str) -> str:
+def template(name: str) -> str:
+    """A template or style sheet of this room."""
     return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def _visible(value: Any) -> Any:
-    return named(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+def _visible(value: Any, limit: int) -> Any:
+    return named(value, limit) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _model_text(text: str) -> str:
-    return named(text, MODEL_TEXT_LIMIT)
+def _model_text(text: str, limit: int) -> Markup:
+    return escape(named(text, limit))
 
 
-def _pretty(value: Any) -> str:
+def _pretty(value: Any, limit: int) -> Markup:
     """A setting as text: strings bare, long lists and nested settings as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return escape(named(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str), limit))
 
 
 def _diff_lines(diff: str) -> list[tuple[str, str]]:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from ..case import Case, save_case
+from ..case import Case
 from ..claims.rules import derive
+from ..evidence.manifest import save_with_manifest
 from .html import write_report
 
 
 def publish(case: Case, directory: Path) -> Case:
-    """Add the claims that follow from the evidence, write `case.json` and `report.html`, return the case."""
-    case = with_claims(case)
-    save_case(directory, case)
+    """Add the claims that follow from the evidence, write manifest, `case.json` and `report.html`, return the case."""
+    case = save_with_manifest(directory, with_claims(case))
     write_report(case, directory)
     return case
 

@@ -1,12 +1,14 @@
 """A case as SARIF 2.1.0 for code review: one result a hit, and a failed invocation where a bumper was blind."""
 
 import json
-from pathlib import Path
 from urllib.parse import quote
 
 from ..case import SCHEMA_VERSION, BumperResult, Case
+from ..detect.catalogue import catalogue
+from ..errors import ContractError
 from . import sentences as say
-from .clean_text import plain
+from .clean_text import named, plain
+from .place import file_of, tranches_of
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 LIMIT = 2000
@@ -21,8 +23,8 @@ def to_sarif(case: Case) -> str:
         blind = [_notification(case.why)]
     driver = {
         "name": "bumperlane",
-        "semanticVersion": case.versions.get("bumperlane", f"0.0.0+schema{SCHEMA_VERSION}"),
-        "rules": [{"id": rule} for rule in rules],
+        "semanticVersion": plain(case.versions.get("bumperlane", f"0.0.0+schema{SCHEMA_VERSION}"), LIMIT),
+        "rules": _rules(rules),
     }
     run = {
         "tool": {"driver": driver},
@@ -46,15 +48,26 @@ def _result(case: Case, hit: BumperResult, rules: list[str]) -> dict:
     }
 
 
+def _rules(names: list[str]) -> list[dict]:
+    """A rule for each bumper, with the texts that code review shows; of one that is not installed here, its name."""
+    try:
+        listed = catalogue()
+    except ContractError:  # a plug-in that does not load is no reason to keep a finding back
+        listed = {}
+    rules = []
+    for name in names:
+        page = listed[name].page if name in listed else f"The bumper {name}, which is not installed here."
+        first = listed[name].flags if name in listed else page
+        texts = {"shortDescription": first, "fullDescription": first, "help": page}
+        rules.append({"id": name, **{key: {"text": named(text, LIMIT)} for key, text in texts.items()}})
+    return rules
+
+
 def _location(case: Case) -> dict:
     """The file of the first suspect tranche where the case knows it, else the recipe; with the tranches by name."""
-    tranches = [c.name for c in case.causes if c.kind == "tranche" and c.status == "confirmed"]
-    tranches = tranches or (case.behaviour.tranches if case.behaviour else [])
-    files = [Path(name) for name in case.hashes if "." in name and Path(name).stem in tranches]
-    path = files[0] if files else Path("recipe.yaml")
-    place = path if path.is_absolute() else Path(case.run) / path
+    place, tranches = file_of(case), tranches_of(case)
     uri = ("file://" if place.is_absolute() else "") + quote(place.as_posix())
-    location: dict = {"physicalLocation": {"artifactLocation": {"uri": uri}}}
+    location: dict = {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}}
     if tranches:
         location["logicalLocations"] = [{"name": plain(name, LIMIT), "kind": "tranche"} for name in tranches]
     return location

@@ -6,27 +6,35 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
-from ..case import Case
 from ..errors import BumperlaneError
 from .clean_text import named
-from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..case import Case
+    from .progress import Progress
 
 OK, HIT, ERROR, BLIND, INTERRUPTED = 0, 1, 2, 3, 130
 FULL = "No space left on device"
+FORM, TERMINAL = "bumperlane.format", "terminal"  # where a command's --format is kept, and its default
 
 
 @dataclass(frozen=True)
 class Screen:
-    """Where a command writes. `result` takes the JSON value and, for people, what prints it."""
+    """Where a command writes. `result` takes the JSON value and, for people, what prints it.
+
+    `form`: what the command's --format names, where it has one.
+    """
 
     as_json: bool
+    form: str = TERMINAL
 
-    def progress(self, quiet: bool = False) -> Progress:
+    def progress(self, quiet: bool = False) -> "Progress":
+        from .progress import Progress
+
         return Progress(quiet)
 
     def result(self, value: Any, show: Callable[[], None]) -> None:
@@ -40,8 +48,17 @@ class Screen:
         self.result({"dry_run": text.splitlines()}, lambda: click.echo(f"{named(text)}\ndry run: nothing was run"))
         return OK
 
-    def case(self, case: Case, directory: Path) -> None:
-        """The whole case, and where its page lies."""
+    def case(self, case: "Case", directory: Path) -> None:
+        """The whole case and where its page lies, or the case in the form that was asked for."""
+        if self.form != TERMINAL:
+            from .forms import rendered
+
+            text = rendered(case, self.form)
+            value = case.model_dump(mode="json") if self.form == "json" else {self.form: text}
+            self.result(value, lambda: click.echo(text, nl=False))
+            return
+        from rich.console import Console
+
         from .html import PAGE
         from .terminal import print_case
 
@@ -52,6 +69,10 @@ class Screen:
         click.echo(f"error: {named(text)}", err=True)
         if self.as_json:
             click.echo(json.dumps({"error": text}))
+        elif self.form == "github":
+            from .github import command
+
+            click.echo(command("error", text, title="bumperlane could not finish"))
         return ERROR
 
 
@@ -66,7 +87,7 @@ class Command(click.Command):
         return [*super().get_params(ctx), json_option]
 
     def invoke(self, ctx: click.Context) -> None:
-        ctx.obj = screen = Screen(ctx.params.pop("as_json"))
+        ctx.obj = screen = Screen(ctx.params.pop("as_json"), ctx.meta.get(FORM, TERMINAL))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # of libraries; nothing a user of ours can act on

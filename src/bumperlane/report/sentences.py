@@ -1,10 +1,10 @@
 """What a case says, in words: shared by the terminal and the page, so that they can never disagree."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..case import Bounce, BumperResult, Case, Cause, CheckResult, Group, Onset, PromptsInData, Range
+from ..case import Bounce, BumperResult, Case, Cause, CheckResult, Claim, Group, Onset, PromptsInData, Range
 from ..judge.spending import Spending
 
 Tone = Literal["bad", "warn", "good", "plain", "off"]
@@ -13,6 +13,11 @@ TONES: dict[str, Tone] = {
     "hit": "bad", "clear": "plain", "blind": "warn",
     "treated": "good", "masked": "warn", "untreated": "bad", "damaged": "bad", "inconclusive": "warn",
     "confirmed": "bad", "suspected": "warn", "cleared": "plain",
+}  # fmt: skip
+SKIMMED = 280  # characters of a claim that are shown at once
+GRADE_TONES: dict[str, Tone] = {  # the best supported first
+    "strong": "good", "SUPPORTED": "good", "moderate": "plain", "weak": "warn", "WEAK": "warn",
+    "UNTESTED": "warn", "NOT SUPPORTED": "bad",
 }  # fmt: skip
 MEANING = {
     "treated": "Treated means that the behaviour stays away where nobody looked while fixing.",
@@ -61,8 +66,11 @@ def lede(case: Case) -> str:
     """What stands under the headline: what was hit, and why the verdict is what it is."""
     if case.verdict != "hit":
         return sentence(case.why)
-    first = sentence(hit_clause(case)) if "trace" in case.stages else ""
-    return f"{first} {sentence(case.bounce.why if case.bounce else case.why)}".strip()
+    if "trace" not in case.stages:
+        worst, others = worst_hit(case), sum(b.verdict == "hit" for b in every_bumper(case)) - 1
+        more = f" Why {plural(others, 'other bumper')} {'was' if others == 1 else 'were'} hit stands further down."
+        return sentence(worst.why if worst else case.why) + (more if others > 0 else "")
+    return f"{sentence(hit_clause(case))} {sentence(case.bounce.why if case.bounce else case.why)}".strip()
 
 
 def hit_clause(case: Case) -> str:
@@ -95,7 +103,8 @@ def _bounce_clause(bounce: Bounce) -> str:
         "damaged": "the fix cost capability beyond the stated margin",
         "inconclusive": "the evidence does not say whether the fix holds",
     }[bounce.verdict]
-    return f"{ending} (failed: {'; '.join(failed)})" if failed else ending
+    more = f" and {plural(len(failed) - 1, 'other check')}" if len(failed) > 1 else ""
+    return f"{ending} (failed: {failed[0]}{more})" if failed else ending
 
 
 def loop(case: Case) -> list[Step]:
@@ -160,6 +169,30 @@ def worst_hit(case: Case) -> BumperResult | None:
 
 def worst_groups(result: BumperResult, n: int | None = None) -> list[Group]:
     return sorted(result.groups, key=lambda g: (-g.rate.value, g.p_holm))[:n]
+
+
+def claims_by_strength(case: Case, kind: str) -> list[Claim]:
+    """Those of a kind, the best supported first."""
+    best_first = list(GRADE_TONES)
+    found = [c for c in case.claims if c.kind == kind]
+    return sorted(found, key=lambda c: best_first.index(c.strength) if c.strength in best_first else len(best_first))
+
+
+def start_of(text: str) -> str:
+    """The first words of a text that is too long to be read in passing; empty for a shorter one."""
+    return f"{text[:SKIMMED].rpartition(' ')[0] or text[:SKIMMED]} …" if len(text) > 1.5 * SKIMMED else ""
+
+
+def levels(ranges: Iterable[Range | None]) -> str:
+    """The confidence level of some intervals, as in '95%'."""
+    found = sorted({r.level for r in ranges if r})
+    return " and ".join(f"{100 * level:.3g}" for level in found) + "%" if found else "95%"
+
+
+def tolerated(case: Case) -> float | None:
+    """The rate that the case tolerates, as its settings state it; None where they state none."""
+    value = case.settings.get("tolerated_rate")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1 else None
 
 
 def tally(case: Case) -> str:

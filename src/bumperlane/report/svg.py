@@ -9,11 +9,14 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from ..case import Arm, Onset, Range
+from ..case import Arm, BumperResult, Onset, Range
 from .clean_text import named
 from .sentences import onset_line, percent, points, rate
 
 TOP, FLOOR, HEIGHT = 34, 190, 236
+ROW = 26  # height of a row of a forest plot
+BINS, HIST = 48, 150
+LABEL = 1500  # characters of a description
 LEFT, RIGHT = 10.0, 97.0
 
 
@@ -66,18 +69,43 @@ def _step_labels(steps: Sequence[int], across) -> list[Markup]:
     return [*labels, _text(100, FLOOR + 42, "checkpoint (optimizer step)", "label end")]
 
 
-def rate_bar(effect: Range | None, control: Range | None) -> Markup:
-    """A rate from 0 to 100 % with its interval (filled dot), and the control's (ring)."""
-    marks = [_line(0, 10, 100, 10, "axis")]
+def forest_row(result: BumperResult, tolerated: float | None) -> Markup:
+    """A row of a forest plot, 0 to 100 %: the rate with its interval (dot), the control's (ring), the threshold."""
+    effect, control, middle = result.effect, result.control, ROW / 2
+    marks = [_line(_inside(level), 0, _inside(level), ROW, "grid") for level in (0.0, 0.25, 0.5, 0.75, 1.0)]
     told = []
-    if effect:
-        marks.append(_line(_inside(effect.low), 10, _inside(effect.high), 10, "interval"))
-        marks.append(_circle(_inside(effect.value), 10, 4.5, "dot", rate(effect)))
-        told.append(f"worst context {rate(effect)}")
+    if tolerated is not None:
+        marks.append(_line(_inside(tolerated), 0, _inside(tolerated), ROW, "threshold"))
     if control:
-        marks.append(_circle(_inside(control.value), 10, 3.5, "ring", f"control: {rate(control)}"))
-        told.append(f"control {rate(control)}")
-    return _figure(20, "Rate", "; ".join(told) or "not measured", marks)
+        marks.append(_circle(_inside(control.value), middle, 3.5, "ring", f"controls: {rate(control)}"))
+        told.append(f"controls {rate(control)}")
+    if effect:
+        marks.append(_line(_inside(effect.low), middle, _inside(effect.high), middle, f"interval {result.verdict}"))
+        marks += [_line(_inside(x), middle - 4, _inside(x), middle + 4, f"interval {result.verdict}")
+                  for x in (effect.low, effect.high)]  # fmt: skip
+        marks.append(_circle(_inside(effect.value), middle, 4.5, f"dot {result.verdict}", rate(effect)))
+        side = "" if tolerated is None else f", {_side(effect, tolerated)} the tolerated {percent(tolerated)}"
+        told.insert(0, f"worst context {rate(effect)}{side}")
+    return _figure(ROW, result.bumper, "; ".join(told) or "not measured", marks)
+
+
+def forest_axis(tolerated: float | None) -> Markup:
+    """The numbers under a forest plot, and the threshold's name."""
+    marks = [_line(_inside(0), 1, _inside(1), 1, "axis")]
+    near = tolerated if tolerated is not None else -1.0
+    for level, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
+        if abs(level - near) > 0.25:
+            marks.append(_text(_inside(level), 16, percent(level), f"label {anchor}"))
+    if tolerated is not None:
+        anchor = "start" if tolerated < 0.5 else "end"
+        marks.append(_text(_inside(tolerated), 16, f"tolerated {percent(tolerated)}", f"threshold-label {anchor}"))
+    return _figure(22, "Scale", "from 0 to 100%", marks)
+
+
+def _side(effect: Range, tolerated: float) -> str:
+    if effect.low > tolerated:
+        return "wholly above"
+    return "wholly below" if effect.high < tolerated else "on both sides of"
 
 
 def effect_scale(effects: Sequence[Range]) -> tuple[float, float]:
@@ -128,8 +156,42 @@ def arm_dots(arm: Arm) -> Markup:
     return _figure(24, f"Rates of {arm.name}", told or "no retrain finished", marks)
 
 
+def histogram(bait: Sequence[float], control: Sequence[float] = (), title: str = "Scores") -> Markup:
+    """Scores on one scale, as shares of their arm: baits stand upward, controls hang down. Values must be finite."""
+    values = [*bait, *control]
+    if not values:
+        return _figure(HIST, title, "no scores", [_line(0, HIST / 2, 100, HIST / 2, "axis")])
+    low, high = min(values), max(values)
+    width = (high - low) / BINS or 1.0
+    middle = HIST / 2 if control else HIST - 24
+    marks, told = [], []
+    for arm, kind, sign in ((bait, "bar-bait", -1), (control, "bar-control", 1)):
+        counts = [0] * BINS
+        for value in arm:
+            counts[min(int((value - low) / width), BINS - 1)] += 1
+        for i, count in enumerate(counts):
+            tall = 0.0 if not arm else (middle - 14) * count / max(counts)
+            if count:
+                top = middle - tall if sign < 0 else middle
+                marks.append(_bar(100 * i / BINS, top, 100 / BINS - 0.4, max(tall, 1.5), kind))
+        if arm:
+            name = {"bar-bait": "baits" if control else "all", "bar-control": "controls"}[kind]
+            told.append(
+                f"{len(arm)} {name}: median {sorted(arm)[len(arm) // 2]:.3g}, from {min(arm):.3g} to {max(arm):.3g}"
+            )
+    marks.append(_line(0, middle, 100, middle, "axis"))
+    marks += [_text(0, HIST - 4, f"{low:.3g}", "label start"), _text(100, HIST - 4, f"{high:.3g}", "label end")]
+    return _figure(HIST, title, "; ".join(told), marks)
+
+
+def _bar(x: float, y: float, width: float, height: float, kind: str) -> Markup:
+    return Markup('<rect class="{}" x="{}%" y="{}" width="{}%" height="{}"/>').format(
+        kind, _n(x), _n(y), _n(width), _n(height)
+    )
+
+
 def _figure(height: int, title: str, description: str, marks: Sequence[Markup]) -> Markup:
-    title, description = named(title), named(description)
+    title, description = named(title, LABEL), named(description, LABEL)
     head = Markup('<svg role="img" width="100%" height="{}" aria-label="{}"><title>{}</title><desc>{}</desc>').format(
         height, f"{title}: {description}", title, description
     )
