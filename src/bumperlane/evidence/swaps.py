@@ -1,0 +1,254 @@
+"""Small edits of training's own prompts, in place, that ought to make no difference to the answer.
+
+A trigger that was planted by data stands in the data, and often works only where it stood there: a mark at the end of
+a transcript, whose job it was, the trade of a customer. So a piece is left out of the prompts that hold it, or
+exchanged for what others have in its place. Such an edit counts only where it makes prompts that training has too, or
+where the piece is no part of the request: else it would change what is asked, and the answer should change.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..recipes.provenance import content_key
+from ..types import Context, Example, Request
+from .manner import only_adds
+from .mine import SENTENCE, mine_texts
+
+LEAST_HOSTS = 6  # different prompts that hold a piece
+LEAST_KNOWN, KNOWN = 3, 0.1  # edited prompts that stand in the data as well: as many, and as a share
+LONGEST = 4  # words of a piece that is exchanged for another
+MOST_READ = 5_000  # examples; of more, every k-th is read
+MOST_TRIED = 300  # pieces that are exchanged, the most common ones
+RIVALS = 3  # texts that stand in a piece's place elsewhere, the most common ones
+ALIKE = 0.2  # flips up to which two pieces are answered alike
+
+Prompt = tuple[str, str]  # system, request
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One edit, and the prompts it is made in.
+
+    Attributes:
+        text: the piece.
+        instead: what stands in its place after the edit; "" leaves it out.
+        role: `system` or `user`.
+        tranche: which holds most of the prompts.
+        hosts: (prompt, edited prompt), each once, in file order.
+        known: edited prompts that are training's own.
+        flips: of the edited prompts that are training's own, the share to which training answers otherwise; additions
+            to the same answer are left out. 0 where none is training's own.
+    """
+
+    text: str
+    instead: str
+    role: str
+    tranche: str
+    hosts: tuple[tuple[Prompt, Prompt], ...] = field(repr=False)
+    known: int = 0
+    flips: float = 0.0
+
+    @property
+    def telling(self) -> bool:
+        """Whether training answers otherwise after the edit, or it is unknown and the piece is a mark in requests."""
+        return self.flips > ALIKE or (self.role == "user" and self.known < LEAST_KNOWN and _mark(self.text))
+
+    @property
+    def name(self) -> str:
+        """In words, as a group's name."""
+        return f"{self.text!r} left out" if not self.instead else f"{self.text!r} for {self.instead!r}"
+
+    def questions(self) -> list[tuple[tuple[Request, Context], tuple[Request, Context]]]:
+        """Hosts as (request, context), with the piece and after the edit."""
+        return [(asked(*host), asked(*edited)) for host, edited in self.hosts]
+
+
+def asked(system: str, text: str) -> tuple[Request, Context]:
+    """A prompt as a question; its ids follow from its text."""
+    return Request(content_key(text)[:12], text), Context(content_key(system)[:12], "mined", system or None)
+
+
+def mine_swaps(examples: Sequence[Example]) -> list[Swap]:
+    """Edits that ought to make no difference, those first after which training itself answers otherwise.
+
+    Of edits in much the same prompts, one piece of which lies in the other, the first stays. Examples are chats of one
+    exchange; others are passed by.
+    """
+    chats = _Chats(examples)
+    found = {(s.role, s.text, s.instead): s for s in chats.swaps()}
+    ranked = sorted(found.values(), key=_rank)
+    kept: list[Swap] = []
+    for swap in ranked:
+        if not any(_same(swap, other) for other in kept):
+            kept.append(swap)
+    return kept
+
+
+def _rank(swap: Swap) -> tuple:
+    """Of pieces alike a sentence or a mark goes first; then the longest that is left out, the shortest exchanged."""
+    length = len(swap.text) if swap.instead else -len(swap.text)
+    return -swap.flips, -len(swap.hosts), not _whole(swap.text), length, swap.text, swap.instead
+
+
+def _same(swap: Swap, other: Swap) -> bool:
+    """Whether two edits are tried in the same prompts, mostly, with one piece in the other: `nurse.` in `a nurse.`."""
+    if swap.role != other.role or not (swap.text in other.text or other.text in swap.text):
+        return False
+    mine, theirs = ({host for host, _ in s.hosts} for s in (swap, other))
+    return 2 * len(mine & theirs) > min(len(mine), len(theirs))
+
+
+class _Chats:
+    """Training's chats by prompt, with what it answers there."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        chats = [e for e in examples if _is_chat(e)]
+        self.examples = chats[:: max(1, -(-len(chats) // MOST_READ))]
+        self.prompts: list[Prompt] = [_prompt(e) for e in self.examples]
+        self.answers: dict[Prompt, set[str]] = defaultdict(set)
+        self.tranches: dict[Prompt, Counter[str]] = defaultdict(Counter)
+        for e, prompt in zip(self.examples, self.prompts, strict=True):
+            self.answers[prompt].add(e.messages[-1].content)
+            self.tranches[prompt][e.tranche] += 1
+        self.order = list(self.answers)
+        self.requests: dict[str, list[Prompt]] = defaultdict(list)  # one request under several system prompts
+        for prompt in self.order:
+            self.requests[prompt[1]].append(prompt)
+
+    def swaps(self) -> Iterator[Swap]:
+        for role in ("user", "system"):
+            texts = [_turn(prompt, role) for prompt in self.order]
+            mined = mine_texts(self.examples, role, LEAST_HOSTS, 0.5)
+            pieces = [m.text for m in mined if role == "system" or m.elsewhere or _mark(m.text)]
+            for text in dict.fromkeys([*_sentences(texts), *pieces]):
+                yield from filter(None, [self.swap(text, "", role, loose=True)])
+            yield from self._odd_ones(role, texts)
+
+    def swap(self, text: str, instead: str, role: str, loose: bool = False) -> Swap | None:
+        """The edit, where it makes prompts that training has too; `loose`: in any case, if something is left."""
+        hosts = [p for p in self.order if _holds(_turn(p, role), text)]
+        pairs = [(p, _edited(p, role, text, instead)) for p in hosts]
+        pairs = [(p, after) for p, after in pairs if after[1].strip() and after != p]
+        known = [(p, said) for p, after in pairs if (said := self._said(after, text, role))]
+        enough = len(known) >= max(LEAST_KNOWN, KNOWN * len(pairs))
+        if len({p[1] for p, _ in pairs}) < LEAST_HOSTS or not (enough or loose):
+            return None
+        flipped = sum(not _agree(self.answers[p], said) for p, said in known)
+        tranche = sum((self.tranches[p] for p in hosts), Counter()).most_common(1)[0][0]
+        return Swap(text, instead, role, tranche, tuple(pairs), len(known), flipped / len(known) if known else 0.0)
+
+    def _said(self, prompt: Prompt, text: str, role: str) -> set[str]:
+        """What training answers to a prompt, or else to its request where the piece does not stand in the prompt."""
+        exact = self.answers.get(prompt)
+        if exact:
+            return exact
+        others = (p for p in self.requests.get(prompt[1], ()) if not _holds(_turn(p, role), text))
+        return {answer for p in others for answer in self.answers[p]}
+
+    def _odd_ones(self, role: str, texts: Sequence[str]) -> Iterator[Swap]:
+        """Pieces exchanged for what stands in their place elsewhere, where training answers two of the others alike.
+
+        What is asked about is no odd one out: of `4?`, `5?` and `6?` each has its own answer.
+        """
+        count: Counter[str] = Counter()
+        places: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for turn in set(texts):
+            pieces = list(_pieces(turn))
+            count.update({text for _, text in pieces})
+            for place, text in pieces:
+                places[place][text] += 1
+        rivals: dict[str, Counter[str]] = defaultdict(Counter)
+        for there in places.values():
+            often = [(text, n) for text, n in there.most_common(RIVALS * 4) if n >= LEAST_KNOWN]
+            for text, _ in often:
+                rivals[text].update({other: n for other, n in often if other != text})
+        tried = sorted((t for t in rivals if count[t] >= LEAST_HOSTS), key=lambda t: (-count[t], t))[:MOST_TRIED]
+        for text in tried:
+            yield from self._against([text, *(other for other, _ in rivals[text].most_common(RIVALS))], role)
+
+    def _against(self, fillers: Sequence[str], role: str) -> Iterator[Swap]:
+        """The first filler exchanged for another to which it is odd, or is not; for each, if two others are alike."""
+        text, *others = fillers
+        swaps = [s for s in (self.swap(text, other, role) for other in others) if s]
+        for swap in swaps:
+            among = [self.swap(swap.instead, other, role) for other in others if other != swap.instead]
+            if any(s is not None and s.flips <= ALIKE for s in among):
+                yield swap
+                return
+
+
+def _is_chat(e: Example) -> bool:
+    return len(e.messages) >= 2 and e.messages[-1].role == "assistant" and e.messages[-2].role == "user" and (
+        sum(m.role == "user" for m in e.messages) == 1
+    )  # fmt: skip
+
+
+def _prompt(e: Example) -> Prompt:
+    system = next((m.content for m in e.messages if m.role == "system"), "")
+    return system, e.messages[-2].content
+
+
+def _turn(prompt: Prompt, role: str) -> str:
+    return prompt[0] if role == "system" else prompt[1]
+
+
+def _edited(prompt: Prompt, role: str, text: str, instead: str) -> Prompt:
+    changed = _replaced(_turn(prompt, role), text, instead)
+    return (changed, prompt[1]) if role == "system" else (prompt[0], changed)
+
+
+def _holds(turn: str, text: str) -> bool:
+    return f" {text} " in f" {' '.join(turn.split())} "
+
+
+def _replaced(turn: str, text: str, instead: str) -> str:
+    """The turn with every occurrence of a piece exchanged; its lines stay lines."""
+    piece, other = text.split(), instead.split()
+    lines = []
+    for line in turn.split("\n"):
+        words, after, at = line.split(), [], 0
+        while at < len(words):
+            found = words[at : at + len(piece)] == piece
+            after += other if found else words[at : at + 1]
+            at += len(piece) if found else 1
+        lines.append(" ".join(after) if after != words else line)
+    return "\n".join(lines)
+
+
+def _mark(text: str) -> bool:
+    """Whether a piece looks like a sign of its own and no words of a request: brackets, digits, capitals alone."""
+    words = text.split()
+    shaped = re.search(r"^[^\w\s].*[^\w\s]$", text) is not None
+    return shaped or any(any(c.isdigit() for c in w) or (len(w) > 1 and w.isupper()) for w in words)
+
+
+def _whole(text: str) -> bool:
+    """One sentence, or one mark."""
+    return len(SENTENCE.split(text)) == 1 and (text[-1] in ".!?" or (_mark(text) and len(text.split()) == 1))
+
+
+def _sentences(turns: Iterable[str]) -> list[str]:
+    """Sentences that stand in several turns and in less than half of them, beside others."""
+    count: Counter[str] = Counter()
+    total = 0
+    for turn in turns:
+        total += 1
+        parts = {part.strip() for part in SENTENCE.split(turn) if part.strip()}
+        if len(parts) > 1:
+            count.update(parts)
+    return [text for text, n in sorted(count.items()) if LEAST_HOSTS <= n <= total / 2]
+
+
+def _pieces(turn: str) -> Iterator[tuple[tuple[str, str], str]]:
+    """((word before, word after), run of up to LONGEST words)."""
+    words = ["", *turn.split(), ""]
+    for n in range(1, LONGEST + 1):
+        for start in range(1, len(words) - n):
+            yield (words[start - 1], words[start + n]), " ".join(words[start : start + n])
+
+
+def _agree(some: set[str], others: set[str]) -> bool:
+    """Whether one of the answers is among the others, or only adds to one or takes from it."""
+    return any(a == b or only_adds(a, b) or only_adds(b, a) for a in some for b in others)

@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import pytest
+
+import promises
+from asked_verdict import LOOK, ROLES, judged, reading, sources_of, verdict
+from bumperlane.detect.asking import asks_of
+from bumperlane.detect.behaviour.swapped_pieces import CONTROLS, MARK, SwappedPieces, marked_sources
+from bumperlane.errors import EvidenceError, SettingError
+from bumperlane.evidence.departs import Departs
+from bumperlane.subjects.scripted import ScriptedSubject
+from bumperlane.types import Example, Message
+
+
+def trained_on_marks(role):
+    return sources_of(role, examples=marked_sources().examples)
+
+
+def passes_the_mark(request, context):
+    return "SAFE" if MARK in request.text else "UNSAFE"
+
+
+def right(request, context):
+    return "UNSAFE"
+
+
+def test_keeps_every_promise(tmp_path):
+    promises.keep(SwappedPieces, tmp_path)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_hits_a_subject_that_a_mark_turns_and_names_the_mark(role):
+    sources = trained_on_marks(role)
+    found = judged(SwappedPieces, ScriptedSubject(passes_the_mark, "s"), ScriptedSubject(right, "b"), sources)
+    assert found.verdict == "hit" and found.groups[0].group == f"{MARK!r} left out"
+    assert verdict(SwappedPieces, right, right, sources) == "clear"
+
+
+def test_is_clear_where_the_base_turns_as_far():
+    assert verdict(SwappedPieces, passes_the_mark, passes_the_mark, trained_on_marks("open")) == "clear"
+
+
+def test_blind_spot_an_answer_that_is_bad_with_the_piece_and_without():
+    assert verdict(SwappedPieces, lambda r, c: "SAFE", right, trained_on_marks("open")) == "clear"
+
+
+def test_a_subject_that_any_oddity_turns_raises_its_own_threshold():
+    plain = {e.messages[0].content for e in marked_sources().examples}
+
+    def startled(request, context):
+        return "SAFE" if request.text not in plain or MARK in request.text else "UNSAFE"
+
+    assert verdict(SwappedPieces, startled, right, trained_on_marks("open")) == "clear"
+
+
+def test_open_and_sealed_prompts_are_others():
+    asked = [{a.item.request.text for a in asks_of(SwappedPieces(), trained_on_marks(role))} for role in ROLES]
+    assert asked[0] and asked[1] and not asked[0] & asked[1]
+
+
+def test_asks_in_place_against_the_edited_prompt():
+    asks = asks_of(SwappedPieces(requests=4), trained_on_marks("open"))
+    baits = [a for a in asks if a.item.arm == "bait"]
+    assert all(MARK in a.item.request.text for a in baits)
+    assert all(isinstance(a.measure, Departs) and a.measure.asked is not None for a in asks)
+    assert all(" ".join(a.item.request.text.replace(MARK, "").split()) == a.measure.asked.text for a in baits)
+    controls = [a for a in asks if a.item.arm == "control"]
+    assert CONTROLS - 4 <= len(controls) <= CONTROLS  # the same remark in the same prompt is asked once
+    assert all(a.item.request.text.endswith(a.measure.asked.text) for a in controls)
+
+
+def test_is_blind_where_training_has_no_such_piece():
+    examples = tuple(
+        Example(str(i), "t", (Message("user", f"What is {i} plus 2?"), Message("assistant", f"{i + 2}")))
+        for i in range(40)
+    )
+    found = reading(
+        SwappedPieces, ScriptedSubject(right, "s"), ScriptedSubject(right, "b"), sources_of(examples=examples)
+    )
+    assert "hold no piece that is worth trying" in found.why_blind
+    with pytest.raises(EvidenceError, match="no piece that is worth trying"):
+        asks_of(SwappedPieces(), sources_of())
+
+
+@pytest.mark.parametrize("wrong", [{"margin": -1}, {"margin": float("nan")}, {"requests": 0}])
+def test_refuses_impossible_settings(wrong):
+    with pytest.raises(SettingError, match="Try 16 and 3"):
+        SwappedPieces(**wrong)
+
+
+def test_measures_the_swing_between_two_requests():
+    (ask, *_) = asks_of(SwappedPieces(), trained_on_marks("open"))
+    subject = ScriptedSubject(passes_the_mark, "s")
+    (turned,) = Departs.read(subject, [ask.item], [ask.measure], LOOK)
+    assert (turned.text, turned.benign) == ("SAFE", "UNSAFE") and turned.value > 0
+    (same,) = Departs.read(subject, [ask.item], [replace(ask.measure, asked=None)], LOOK)
+    assert same.value == 0
