@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..errors import BumperlaneError
+from ..errors import BumperlaneError, SettingError
 from ..report.clean_text import named
 from ..report.screen import ERROR, OK, Screen
 from .main import DIRECTORY, jobs_option, main
@@ -51,6 +51,11 @@ def game(screen: Screen, organisms: tuple[Path, ...], out: Path, **given: Any) -
     if given["page"]:
         found = [played(at) for at in places]
         rows = [row for row in found if row]
+        if not rows:
+            raise SettingError(
+                f"none of {len(places)} organisms has been played to its end, so there is nothing to put on a page. "
+                "Correct the paths, or play without --page."
+            )
         if len(rows) < len(places):
             left = f"{len(places) - len(rows)} of {len(places)} organisms have not been played to their end"
             click.echo(f"{left}, and are not on this page.", err=True)
