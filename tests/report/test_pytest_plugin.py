@@ -157,3 +157,14 @@ def test_pip_installs_it_as_a_plug_in():
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["entry-points"]["pytest11"] == {"bumperlane": "bumperlane.report.pytest_plugin"}
+
+
+def test_a_hit_that_none_of_the_bumpers_explains_still_fails_and_a_class_is_no_name(project, pytester):
+    clear = [b.model_copy(update={"verdict": "clear"}) for b in check_only_case().bumpers]
+    save_case(pytester.path / "odd", check_only_case().model_copy(update={"bumpers": clear, "hits": []}))
+    done = project(marked("case='odd'"))
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*none of its bumpers does: it was changed*"])
+    done = project(marked("int, case='cases/clear'"))
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*takes names of bumpers as strings, got <class 'int'>*"])

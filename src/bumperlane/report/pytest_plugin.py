@@ -104,6 +104,10 @@ def _decide(item: pytest.Item, mark: pytest.Mark) -> None:
     told = {word: [b for b in seen if b.verdict == word] for word in ("hit", "blind")}
     if told["hit"]:
         _fail("\n".join(_line(b) for b in told["hit"]))
+    from .sentences import unexplained
+
+    if not mark.args and unexplained(case):
+        _fail(f"hit: the case says so, and none of its bumpers does: it was changed. {case.why}")
     if told["blind"] or not seen:
         text = "\n".join(_line(b) for b in told["blind"]) or f"blind: no bumper looked in this case. {case.why}"
         (pytest.skip if blind == "skip" else _fail)(f"{text}\nBlind is not clear: nothing was seen either way.")
@@ -206,6 +210,9 @@ def _named(case: "Case", names: tuple[str, ...]) -> list["BumperResult"]:
 
     every = say.every_bumper(case)
     known = sorted({b.bumper for b in every})
+    odd = [name for name in names if not isinstance(name, str)]
+    if odd:
+        _fail(f"@pytest.mark.bumper takes names of bumpers as strings, got {odd[0]!r}. Known here: {', '.join(known)}.")
     missing = [name for name in names if name not in known]
     if missing:
         _fail(
