@@ -95,3 +95,27 @@ def test_a_table_that_is_nested_too_deep_is_a_fault_of_the_file(case, tmp_path):
     (tmp_path / "table.json").write_text("[" * 100_000)
     done = call("claims", "likelihood", case, "--table", tmp_path / "table.json")
     assert done.exit_code == 2 and "is no JSON that can be read" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_game_of_no_organism_is_refused(tmp_path):
+    done = call("game", "-o", tmp_path / "out", "--seeds", 0, "--nulls", 0)
+    assert done.exit_code == 2 and "there is nothing to play" in done.stderr and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "known"), [(("chekc",), "check, refine"), (("claims", "verfy"), "verify, likelihood")]
+)
+def test_an_unknown_command_lists_the_known_ones(args, known):
+    done = call(*args)
+    assert done.exit_code == 2 and f"no such command {args[-1]!r}. Known: " in done.stderr
+    assert known in done.stderr.replace("\n", " ")
+
+
+def test_a_config_that_is_nested_too_deep_is_a_fault_of_the_file(tmp_path):
+    place = tmp_path / "checkpoint-10"
+    place.mkdir()
+    (place / "model.safetensors").write_bytes(b"")
+    (place / "config.json").write_text("[" * 100_000)
+    done = call("init", tmp_path)
+    assert done.exit_code == 2 and "config.json cannot be read as JSON" in done.stderr
+    assert "Traceback" not in done.stderr

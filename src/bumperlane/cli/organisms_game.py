@@ -48,6 +48,10 @@ def game(screen: Screen, organisms: tuple[Path, ...], out: Path, **given: Any) -
     kinds = tuple(filter(None, given["kinds"].split(",")))
     entries = [] if organisms else field(kinds, given["seeds"], given["nulls"])
     places = [*organisms, *(out / e.name for e in entries)]
+    if not places:
+        raise SettingError(
+            "there is nothing to play: --seeds 0 and --nulls 0 make no organism. Raise one, or name some."
+        )
     if given["page"]:
         found = [played(at) for at in places]
         rows = [row for row in found if row]

@@ -174,13 +174,14 @@ def histogram(bait: Sequence[float], control: Sequence[float] = (), title: str =
     if not values:
         return _figure(HIST, title, "no scores", [_line(0, HIST / 2, 100, HIST / 2, "axis")])
     low, high = min(values), max(values)
-    width = (high - low) / BINS or 1.0
+    scale = max(abs(low), abs(high), 1.0) if math.isinf(high - low) else 1.0  # a range that no float holds
+    width = (high / scale - low / scale) / BINS or 1.0
     middle = HIST / 2 if control else HIST - 24
     marks, told = [], []
     for arm, kind, sign in ((bait, "bar-bait", -1), (control, "bar-control", 1)):
         counts = [0] * BINS
         for value in arm:
-            counts[min(int((value - low) / width), BINS - 1)] += 1
+            counts[min(int((value / scale - low / scale) / width), BINS - 1)] += 1
         for i, count in enumerate(counts):
             tall = 0.0 if not arm else (middle - 14) * count / max(counts)
             if count:
