@@ -156,6 +156,9 @@ def _opened(config: pytest.Config, asked: dict[str, Any]) -> "Case":
 
     given = dict(asked)
     place, run = given.pop("case", None), given.pop("run", None)
+    for name, value in (("case", place), ("run", run)):
+        if not isinstance(value, str | Path | None):
+            raise SettingError(f"{name}={value!r} is no path. Give the directory as a string.")
     place = config.rootpath / place if place else None  # a relative path is taken from the root of the tests
     if run:
         return _checked(config.rootpath / run, place, given)
@@ -199,7 +202,13 @@ def _checked(run: Path, place: Path | None, settings: dict[str, Any]) -> "Case":
     listed: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
-    made = Settings(**listed)
+    try:
+        made = Settings(**listed)
+        _ = made.judge  # checks the rates
+    except TypeError as error:
+        raise SettingError(f"a setting of the check has the wrong type: {error}. Given: {listed}.") from error
+    if isinstance(made.bumpers, str):
+        raise SettingError(f"bumpers={made.bumpers!r} must be a list of names, as in bumpers=[{made.bumpers!r}].")
     place = place or run.with_name(f"{run.resolve().name}.case")
     return publish(reopen(run, place, made) or check(run, place, made), place)
 
