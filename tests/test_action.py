@@ -121,3 +121,24 @@ def test_a_check_gets_its_bumpers_and_its_case_and_no_input_becomes_code(job, tm
 def test_an_error_fails_the_job_whatever_fail_on_says(job, inputs, said):
     code, out, _ = job(**inputs)
     assert code == 2 and "::error title=bumperlane" in out and said in out
+
+
+def test_bumpers_on_several_lines_are_all_looked_with(job):
+    fake = '#!/bin/sh\nprintf "<%s>" "$@"\nmkdir -p r.case\necho \'{"verdict": "clear"}\' > r.case/case.json\n'
+    code, out, _ = job(fake, run="r", bumpers="One\n  Two Three\n")
+    assert code == 0 and "<--bumper><One><--bumper><Two><--bumper><Three>" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "installed"),
+    [(None, "/the action[train]"), ("here", "/the action"), ("hereafter", "hereafter"), ("bumperlane[train]==1", None)],
+)
+def test_it_installs_the_source_at_the_commit_that_was_pinned_unless_told_otherwise(tmp_path, given, installed):
+    (tmp_path / "python").write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    given = ACTION["inputs"]["install"]["default"] if given is None else given
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "BUMPERLANE_INSTALL": given}
+    environment["GITHUB_ACTION_PATH"] = "/the action"
+    command = ["bash", "-e", "-c", INSTALL["run"]]
+    out = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    assert out == f"<-m><pip><install><--disable-pip-version-check><{installed or given}>"

@@ -8,8 +8,10 @@ CASE/report.html   the page
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +21,7 @@ from .errors import CaseError
 from .types import Interval, Judgement, Outcome, Status
 
 SCHEMA_VERSION = 1
+NOT_FINITE = re.compile(r"NaN|Infinity|[eE]\+?\d{3}")
 Stage = Literal["check", "trace", "bounce"]
 
 
@@ -294,7 +297,11 @@ def load_case(directory: Path, needs: Stage = "check") -> Case:
     if not path.is_file():
         raise CaseError(f"no case.json in {directory}. Make one with `bumperlane check RUN -o {directory}`.")
     try:
-        case = Case.model_validate_json(path.read_text())
+        text = path.read_text("utf-8")
+        case = Case.model_validate_json(text)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8, so it is damaged"
+        raise CaseError(f"cannot read {path}: {reason}. Restore it, or run `bumperlane check` again.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -302,9 +309,35 @@ def load_case(directory: Path, needs: Stage = "check") -> Case:
             f"{path} does not fit the case schema: {error.error_count()} faults, first at {where or 'the top'}: "
             f"{first['msg']}. Run `bumperlane check` again; finished work is kept."
         ) from error
+    if case.schema_version != SCHEMA_VERSION:
+        raise CaseError(
+            f"{path} has schema version {case.schema_version}, and this bumperlane reads {SCHEMA_VERSION}: what it "
+            "says may mean something else. Read it with the bumperlane that wrote it."
+        )
+    _refuse_odd_numbers(case, path, text)
     if needs not in case.stages:
         raise CaseError(f"{path} has stages {case.stages}, not {needs!r}. Run `bumperlane {needs} {directory}` first.")
     return case
+
+
+def _refuse_odd_numbers(case: Case, path: Path, text: str) -> None:
+    """What the schema lets through: NaN and infinity, which we never write, and the two rates among the free settings,
+    on which verdicts and claims rest."""
+    if NOT_FINITE.search(text):  # perhaps: it may stand in a string
+        try:
+            json.dumps(case.model_dump(), allow_nan=False, default=str)
+        except ValueError as error:
+            raise CaseError(
+                f"{path} is damaged: it holds a number that is not finite. Run `bumperlane check` again; finished work "
+                "is kept."
+            ) from error
+    for name in ("alpha", "tolerated_rate"):
+        value = case.settings.get(name, 0.5)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise CaseError(
+                f"{path} is damaged: settings.{name} must be a number from 0 to 1, got {value!r:.80}. Run `bumperlane "
+                "check` again; finished work is kept."
+            )
 
 
 def write_json(path: Path, content: Any) -> Path:
@@ -313,14 +346,24 @@ def write_json(path: Path, content: Any) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write text through a temporary file and a rename."""
+    """Write text through a temporary file and a rename. A pipe or device, such as /dev/stdout, is written into."""
+    if path.is_dir():
+        raise CaseError(f"cannot write {path}: it is a directory. Name a file in it.")
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():  # to rename over it would put a file where the device was
+        path.write_text(text, encoding="utf-8")
+        return path
     temporary = temporary_beside(path)
-    with open(temporary, "x", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
     return path
 
 

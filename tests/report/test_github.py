@@ -121,3 +121,13 @@ def test_every_form_is_offered_by_the_commands():
     from bumperlane.cli.main import FORMS as offered
 
     assert set(offered) == {"terminal", *FORMS}
+
+
+def test_the_summary_shows_an_at_sign_as_one_and_not_as_its_code():
+    hit = DEPARTURE.model_copy(update={"why": "mail to a@b.example"})
+    text = to_summary(check_only_case().model_copy(update={"bumpers": [hit], "hits": [hit]}))
+    assert "mail to a&#64;b.example" in text and "&\\#" not in text
+
+
+def test_a_run_whose_name_no_file_can_have_is_annotated_without_a_file():
+    assert "file=" not in to_github(check_only_case().model_copy(update={"run": "a\0b"}))

@@ -5,8 +5,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from bumperlane.case import Claim
+from bumperlane.case import Claim, TraceStep
 from bumperlane.report import html as page
+from bumperlane.report.forms import rendered
 from bumperlane.report.html import render_html, write_report
 from report.cases import ALL, CAUSES, CHECKS, MASKED, TREATED, check_only_case, clear_case, hostile, treated_case
 
@@ -225,3 +226,29 @@ def test_a_claim_too_long_to_skim_shows_its_start_and_the_whole_of_it_unfolded()
     assert "<summary><bdi>short" not in render_html(
         case.model_copy(update={"claims": [Claim(kind="can", text="short")]})
     )
+
+
+def test_a_page_with_very_many_points_stays_below_300_kb_and_says_how_many_are_drawn():
+    case = treated_case()
+    onset, cause, bounce = case.onset, case.causes[0], case.bounce
+    points = [onset.curve[0].model_copy(update={"step": i}) for i in range(3000)]
+    arms = [a.model_copy(update={"rates": [0.5] * 3000, "seeds": [0] * 3000}) for a in cause.experiment.arms]
+    experiment = cause.experiment.model_copy(update={"arms": arms})
+    checks = [c.model_copy(update={"numbers": {f"number{i}": 0.5 for i in range(2000)}}) for c in bounce.checks]
+    step = TraceStep(what=["x"], purpose="y", rates=[0.5] * 60_000, wall_s=1)
+    text = render_html(case.model_copy(update={
+        "onset": onset.model_copy(update={"curve": points}), "experiments": [step],
+        "subject": {**case.subject, "checkpoints": list(range(20_000))},
+        "causes": [cause.model_copy(update={"experiment": experiment})],
+        "bounce": bounce.model_copy(update={"checks": checks}),
+    }))  # fmt: skip
+    assert len(text.encode()) < 300_000
+    said = Reader(text).text
+    for left in ("onset.curve", "experiments.rates", "bounce.checks.numbers"):
+        assert re.search(rf"[\d,]+ more stand in case.json, under {left}", said), left
+    assert re.search(r"3,000 seeds, the first \d+ drawn", said)
+
+
+def test_the_page_as_a_form_tells_of_the_spec_that_lies_beside_the_case(tmp_path):
+    (tmp_path / "spec.yaml").write_text("clauses:\n- {id: no-spam, text: It sends no spam., watched_by: []}\n")
+    assert "Whether clause no-spam" in rendered(treated_case(), "html", tmp_path)

@@ -3,6 +3,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from bumperlane.report.github import to_github
 from bumperlane.report.junit import to_junit
 from bumperlane.report.sarif import to_sarif
 from report.cases import ALL, DEPARTURE, HOSTILE, blind_case, check_only_case, clear_case, masked_case, treated_case
@@ -90,3 +91,12 @@ def test_a_hit_that_is_missing_from_the_bumpers_is_still_reported():
         update={"bumpers": [b for b in check_only_case().bumpers if b.verdict != "hit"]}
     )
     assert len(sarif(case)["results"]) == 1 and outcomes(case)["ContextDeparture"] == ["failure"]
+
+
+def test_a_hit_over_bumpers_of_which_none_was_hit_is_red_in_every_form():
+    odd = check_only_case()
+    quiet = [b.model_copy(update={"verdict": "clear"}) for b in odd.bumpers]
+    odd = odd.model_copy(update={"bumpers": quiet, "hits": []})
+    assert outcomes(odd)["case"] == ["failure"] and junit(odd).get("failures") == "1"
+    assert sarif(odd)["invocations"][0]["executionSuccessful"] is False
+    assert to_github(odd).startswith("::error ") and "title=bumperlane%3A hit" in to_github(odd)

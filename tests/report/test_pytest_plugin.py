@@ -157,3 +157,29 @@ def test_pip_installs_it_as_a_plug_in():
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["entry-points"]["pytest11"] == {"bumperlane": "bumperlane.report.pytest_plugin"}
+
+
+def test_a_hit_that_none_of_the_bumpers_explains_still_fails_and_a_class_is_no_name(project, pytester):
+    clear = [b.model_copy(update={"verdict": "clear"}) for b in check_only_case().bumpers]
+    save_case(pytester.path / "odd", check_only_case().model_copy(update={"bumpers": clear, "hits": []}))
+    done = project(marked("case='odd'"))
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*none of its bumpers does: it was changed*"])
+    done = project(marked("int, case='cases/clear'"))
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*takes names of bumpers as strings, got <class 'int'>*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("case=3", "case=3 is no path. Give the directory as a string."),
+        ("run='cases', alpha='x'", "a setting of the check has the wrong type"),
+        ("run='cases', bumpers='PairedContexts'", "bumpers='PairedContexts' must be a list of names"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_told_without_a_traceback(project, arguments, said):
+    done = project(marked(arguments))
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines([f"*{said}*"])
+    done.stdout.no_fnmatch_line("*TypeError*pytest_plugin*")

@@ -77,3 +77,8 @@ def test_a_forest_plot_puts_rate_control_and_threshold_on_one_scale():
 def test_a_reader_who_sees_no_drawing_is_told_on_which_side_the_interval_lies(tolerated, told):
     desc = ET.fromstring(svg.forest_row(DEPARTURE, tolerated)).find("desc").text
     assert f"worst context 64% (51 to 76), {told} the tolerated" in desc and "controls 0.3%" in desc
+
+
+def test_scores_whose_range_no_float_holds_are_drawn():
+    drawn = svg.histogram([-1.7e308, 0.0, 1.7e308])
+    assert drawn.count('class="bar-bait"') == 3 and "nan" not in drawn and "inf" not in drawn

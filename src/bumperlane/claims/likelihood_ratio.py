@@ -81,8 +81,8 @@ def read_table(path: Path, clean: Sequence[str] = ()) -> tuple[Row, ...]:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise EvidenceError(f"there is no table {path}. benchmarks/bumper_matrix.json is one.") from error
-    except ValueError as error:
-        raise EvidenceError(f"{path} is no JSON: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"{path} is no JSON that can be read: {error}.") from error
     data = data.get("rows", data) if isinstance(data, dict) else data
     if isinstance(data, list):
         data = [row for row in data if not (isinstance(row, dict) and row.get("default") == "error")]

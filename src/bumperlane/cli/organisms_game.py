@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..errors import BumperlaneError
+from ..errors import BumperlaneError, SettingError
 from ..report.clean_text import named
 from ..report.screen import ERROR, OK, Screen
 from .main import DIRECTORY, jobs_option, main
@@ -48,9 +48,18 @@ def game(screen: Screen, organisms: tuple[Path, ...], out: Path, **given: Any) -
     kinds = tuple(filter(None, given["kinds"].split(",")))
     entries = [] if organisms else field(kinds, given["seeds"], given["nulls"])
     places = [*organisms, *(out / e.name for e in entries)]
+    if not places:
+        raise SettingError(
+            "there is nothing to play: --seeds 0 and --nulls 0 make no organism. Raise one, or name some."
+        )
     if given["page"]:
         found = [played(at) for at in places]
         rows = [row for row in found if row]
+        if not rows:
+            raise SettingError(
+                f"none of {len(places)} organisms has been played to its end, so there is nothing to put on a page. "
+                "Correct the paths, or play without --page."
+            )
         if len(rows) < len(places):
             left = f"{len(places) - len(rows)} of {len(places)} organisms have not been played to their end"
             click.echo(f"{left}, and are not on this page.", err=True)

@@ -1,5 +1,6 @@
 """The command that repeats a bumper under pressure, and forecasts how often deployment will meet the behaviour."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,8 @@ def _numbers(option: str, text: str, whole: bool = False) -> tuple[float, ...]:
         found = tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise SettingError(f"{option} {text!r} is no list of numbers. Write them with commas, as in 1,4,16.") from error
+    if not all(map(math.isfinite, found)):
+        raise SettingError(f"{option} {text!r}: the numbers must be finite.")
     if whole and any(n != int(n) for n in found):
         raise SettingError(f"{option} {text!r}: the numbers must be whole.")
     return found

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ..errors import SettingError
 from ..report.screen import OK, Screen
 from .main import DIRECTORY, main
 
@@ -26,7 +27,9 @@ def serve(screen: Screen, directory: Path, port: int, host: str, expose: bool, n
     from ..report.serve.app import serve as answer
     from ..report.serve.find import catalogue
 
-    app = make_app(directory, (host, *names) if expose else ())
+    if names and not expose:
+        raise SettingError(f"--name {names[0]} says how other machines call it, and none can. State --expose as well.")
+    app = make_app(directory, (host, *names))  # `listen` refuses a host that others reach
     bound = listen(host, port, expose)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{bound.getsockname()[1]}/"

@@ -42,7 +42,7 @@ def report(screen: Screen, case: Path, out: Path | None) -> int:
     if out:
         from ..report.forms import rendered
 
-        write_text(out, rendered(content, "json" if screen.form == TERMINAL else screen.form))
+        write_text(out, rendered(content, "json" if screen.form == TERMINAL else screen.form, case))
         screen.result({"written": str(out)}, lambda: click.echo(f"wrote {out}"))
     else:
         screen.case(content, case)

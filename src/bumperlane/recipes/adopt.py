@@ -215,7 +215,7 @@ def _json(file: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecipeError(f"{file} cannot be read as JSON: {error}. Restore it, or move it away.") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{file} holds a {type(content).__name__}, wanted is an object. Restore it, or move it away.")

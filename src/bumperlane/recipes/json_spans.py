@@ -41,6 +41,8 @@ def parsed_json(place: Place, wrong: type[BumperlaneError], advice: str) -> Any:
         raise broken.fault(f"broken JSON: {error.msg}. {advice}", wrong) from error
     except RecursionError as error:
         raise place.fault(f"broken JSON: nested too deep. {advice}", wrong) from error
+    except ValueError as error:  # Python reads no integer of more than 4,300 digits
+        raise place.fault(f"a number has too many digits. {advice}", wrong) from error
 
 
 def _parts(text: str, at: int) -> Iterator[Part]:

@@ -62,6 +62,10 @@ def read_yaml(
         raise _broken(error, file, text, wrong) from error
     except RecursionError as error:
         raise wrong(f"{file}: this is not valid YAML: nested too deep. Is it a {noun}?") from error
+    except ValueError as error:  # such as 2026-02-30, which YAML takes for a date, or a number of 5,000 digits
+        raise wrong(
+            f"{file}: a value of this {noun} is no date or number, but looks like one: {error}. Quote it."
+        ) from error
     place = Place(file, text, 0, 1, spans=yaml_span)
     if root is None or not isinstance(data, dict):
         held = "nothing" if data is None else f"a {type(data).__name__}"

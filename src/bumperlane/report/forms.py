@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from ..case import Case
 from .github import to_github, write_summary
-from .html import render_html
+from .html import page_of, render_html
 from .junit import to_junit
 from .sarif import to_sarif
 
@@ -24,8 +25,9 @@ FORMS: dict[str, Callable[[Case], str]] = {
 }
 
 
-def rendered(case: Case, form: str) -> str:
-    """The case in a form. `github` also appends to the summary of the job, where GitHub asks for one."""
+def rendered(case: Case, form: str, directory: Path | None = None) -> str:
+    """The case in a form. `html` also tells of the plan and the spec in the case's directory; `github` also appends to
+    the summary of the job, where GitHub asks for one."""
     if form == "github":
         write_summary(case)
-    return FORMS[form](case)
+    return page_of(case, directory) if form == "html" and directory else FORMS[form](case)

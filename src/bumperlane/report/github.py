@@ -35,6 +35,8 @@ def to_github(case: Case) -> str:
             lines.append(command("warning", text, title=f"{b.bumper}: blind"))
     if case.verdict == "blind" and not any(b.verdict == "blind" for b in case.bumpers):
         lines.append(command("warning", case.why, title="bumperlane: blind"))
+    if say.unexplained(case):
+        lines.append(command("error", case.why, **place, title="bumperlane: hit"))
     if case.bounce:
         title = f"bounce: {case.bounce.verdict}"
         lines.append(command(LEVELS.get(case.bounce.verdict, "error"), _bounce_text(case.bounce), title=title))
@@ -86,6 +88,8 @@ def _bounce_text(bounce: Bounce) -> str:
 
 def _in_workspace(path: Path) -> str:
     """The path as GitHub wants it, from the root of the repository; empty for a file outside, which it cannot show."""
+    if "\0" in str(path):
+        return ""  # no file can have that name
     root = Path(os.environ.get("GITHUB_WORKSPACE") or os.getcwd()).resolve()
     absolute = (Path.cwd() / path).resolve()
     return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else ""
@@ -103,6 +107,6 @@ def _table(headings: list[str], rows: list[list[str]]) -> str:
 
 def _md(text: str) -> str:
     """One line of text that Markdown shows as it is: no tag, link, emphasis, mention or table cell begins in it."""
-    line = plain(text, CELL).replace("&", "&amp;").replace("<", "&lt;").replace("@", "&#64;")
-    line = _SPECIAL.sub(lambda found: f"\\{found[0]}", line)
-    return line.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
+    line = plain(text, CELL).replace("&", "&amp;").replace("<", "&lt;")
+    line = _SPECIAL.sub(lambda found: f"\\{found[0]}", line)  # before what is written with a # of its own
+    return line.replace("@", "&#64;").replace("://", ":&#47;&#47;").replace("www.", "www&#46;")

@@ -34,6 +34,7 @@ class Most:
     Attributes:
         model_text: of what a model said or was told.
         text: of any other string.
+        points: of a curve, a row of ticks, or the dots of one arm.
         shortened: whether this is less than usual.
     """
 
@@ -49,6 +50,7 @@ class Most:
     steps: int = 200
     diff: int = 400
     settings: int = 100
+    points: int = 400
     shortened: bool = False
 
     @property
@@ -70,10 +72,15 @@ def write_report(case: Case, directory: Path) -> Path:
 
     A plan that was sealed there is named. What `spec.yaml` there asks and no bumper watches cannot be said.
     """
-    case = case.model_copy(update={"claims": [*unwatched_claims(Path(directory), case), *case.claims]})
+    return write_text(Path(directory) / PAGE, page_of(case, Path(directory)))
+
+
+def page_of(case: Case, directory: Path, around: Markup | None = None) -> str:
+    """The page of a case as it lies in a directory: with the plan and the `spec.yaml` there."""
+    case = case.model_copy(update={"claims": [*unwatched_claims(directory, case), *case.claims]})
     rate = sentences.tolerated(case)
-    sealed = sealed_value(Path(directory), rate) if rate is not None else ""
-    return write_text(Path(directory) / PAGE, render_html(case, sealed))
+    sealed = sealed_value(directory, rate) if rate is not None else ""
+    return render_html(case, sealed, around)
 
 
 def render_html(case: Case, sealed: str = "", around: Markup | None = None) -> str:

@@ -104,6 +104,10 @@ def _decide(item: pytest.Item, mark: pytest.Mark) -> None:
     told = {word: [b for b in seen if b.verdict == word] for word in ("hit", "blind")}
     if told["hit"]:
         _fail("\n".join(_line(b) for b in told["hit"]))
+    from .sentences import unexplained
+
+    if not mark.args and unexplained(case):
+        _fail(f"hit: the case says so, and none of its bumpers does: it was changed. {case.why}")
     if told["blind"] or not seen:
         text = "\n".join(_line(b) for b in told["blind"]) or f"blind: no bumper looked in this case. {case.why}"
         (pytest.skip if blind == "skip" else _fail)(f"{text}\nBlind is not clear: nothing was seen either way.")
@@ -152,6 +156,9 @@ def _opened(config: pytest.Config, asked: dict[str, Any]) -> "Case":
 
     given = dict(asked)
     place, run = given.pop("case", None), given.pop("run", None)
+    for name, value in (("case", place), ("run", run)):
+        if not isinstance(value, str | Path | None):
+            raise SettingError(f"{name}={value!r} is no path. Give the directory as a string.")
     place = config.rootpath / place if place else None  # a relative path is taken from the root of the tests
     if run:
         return _checked(config.rootpath / run, place, given)
@@ -195,7 +202,13 @@ def _checked(run: Path, place: Path | None, settings: dict[str, Any]) -> "Case":
     listed: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
-    made = Settings(**listed)
+    try:
+        made = Settings(**listed)
+        _ = made.judge  # checks the rates
+    except TypeError as error:
+        raise SettingError(f"a setting of the check has the wrong type: {error}. Given: {listed}.") from error
+    if isinstance(made.bumpers, str):
+        raise SettingError(f"bumpers={made.bumpers!r} must be a list of names, as in bumpers=[{made.bumpers!r}].")
     place = place or run.with_name(f"{run.resolve().name}.case")
     return publish(reopen(run, place, made) or check(run, place, made), place)
 
@@ -206,6 +219,9 @@ def _named(case: "Case", names: tuple[str, ...]) -> list["BumperResult"]:
 
     every = say.every_bumper(case)
     known = sorted({b.bumper for b in every})
+    odd = [name for name in names if not isinstance(name, str)]
+    if odd:
+        _fail(f"@pytest.mark.bumper takes names of bumpers as strings, got {odd[0]!r}. Known here: {', '.join(known)}.")
     missing = [name for name in names if name not in known]
     if missing:
         _fail(

@@ -19,7 +19,7 @@ def to_sarif(case: Case) -> str:
     bumpers = say.every_bumper(case)
     rules = sorted({plain(b.bumper, LIMIT) for b in bumpers})
     blind = [_notification(f"{b.bumper}: {b.why}") for b in bumpers if b.verdict == "blind"]
-    if not blind and (case.verdict == "blind" or not bumpers):
+    if not blind and (case.verdict == "blind" or not bumpers or say.unexplained(case)):
         blind = [_notification(case.why)]
     driver = {
         "name": "bumperlane",

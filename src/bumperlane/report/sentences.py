@@ -160,6 +160,11 @@ def every_bumper(case: Case) -> list[BumperResult]:
     return sorted(rows, key=lambda b: ("hit", "blind", "clear").index(b.verdict))
 
 
+def unexplained(case: Case) -> bool:
+    """Whether a verdict of hit stands over bumpers none of which was hit: the case was changed, and fails."""
+    return case.verdict == "hit" and not any(b.verdict == "hit" for b in every_bumper(case))
+
+
 def worst_hit(case: Case) -> BumperResult | None:
     """The hit that the behaviour was taken from, else the one with the largest effect."""
     hits = [b for b in every_bumper(case) if b.verdict == "hit"]

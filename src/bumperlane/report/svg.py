@@ -6,6 +6,7 @@ size on a phone. Colours come from classes in the page's style sheet.
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 from markupsafe import Markup
 
@@ -18,11 +19,15 @@ ROW = 26  # height of a row of a forest plot
 BINS, HIST = 48, 150
 LABEL = 1500  # characters of a description
 LEFT, RIGHT = 10.0, 97.0
+T = TypeVar("T")
 
 
-def onset_curve(onset: Onset, skipped: Sequence[int] = ()) -> Markup:
-    """The rate at each evaluated checkpoint with its interval; the onset is shaded, `skipped` checkpoints are ticks."""
-    curve = sorted(onset.curve, key=lambda point: point.step)
+def onset_curve(onset: Onset, skipped: Sequence[int] = (), most: int = 400) -> Markup:
+    """The rate at each evaluated checkpoint with its interval; the onset is shaded, `skipped` checkpoints are ticks.
+
+    Of more than `most` of either, some are drawn, at equal distances.
+    """
+    curve, skipped = spread(sorted(onset.curve, key=lambda point: point.step), most), spread(skipped, most)
     steps = [p.step for p in curve] + list(skipped) + [onset.low, onset.high]
     first, last = min(steps), max(steps)
 
@@ -43,6 +48,12 @@ def onset_curve(onset: Onset, skipped: Sequence[int] = ()) -> Markup:
     marks += _step_labels([p.step for p in curve], across)
     told = ", ".join(f"step {p.step} {percent(p.rate.value)}" for p in curve)
     return _figure(HEIGHT, "Onset of the behaviour", f"It came up {onset_line(onset)}. {told}.", marks)
+
+
+def spread(items: Sequence[T], most: int) -> Sequence[T]:
+    """At most so many of a sequence, at equal distances, first and last among them where two may be kept."""
+    n = len(items)
+    return items if n <= most else [items[i * (n - 1) // max(most - 1, 1)] for i in range(most)]
 
 
 def _onset_band(onset: Onset, across) -> Markup:
@@ -143,16 +154,17 @@ def effect_axis(scale: tuple[float, float]) -> Markup:
     return _figure(16, "Scale", f"from {scale[0]:.0%} to {scale[1]:.0%}", marks)
 
 
-def arm_dots(arm: Arm) -> Markup:
+def arm_dots(arm: Arm, most: int = 400) -> Markup:
     """The rate after each retrain of one arm, a dot a seed, and their mean as an upright bar. From 0 to 100 %."""
+    shown = arm.rates[:most]
     marks = [_line(0, 12, 100, 12, "axis")]
     if arm.rates:
         mean = _inside(sum(arm.rates) / len(arm.rates))
         marks.append(_line(mean, 3, mean, 21, "mean"))
-    for i, value in enumerate(arm.rates):
+    for i, value in enumerate(shown):
         seed = f"seed {arm.seeds[i]}: " if i < len(arm.seeds) else ""
         marks.append(_circle(_inside(value), 12, 4, "seed", f"{seed}{percent(value)}"))
-    told = ", ".join(percent(value) for value in arm.rates)
+    told = ", ".join(percent(value) for value in shown)
     return _figure(24, f"Rates of {arm.name}", told or "no retrain finished", marks)
 
 
@@ -162,13 +174,14 @@ def histogram(bait: Sequence[float], control: Sequence[float] = (), title: str =
     if not values:
         return _figure(HIST, title, "no scores", [_line(0, HIST / 2, 100, HIST / 2, "axis")])
     low, high = min(values), max(values)
-    width = (high - low) / BINS or 1.0
+    scale = max(abs(low), abs(high), 1.0) if math.isinf(high - low) else 1.0  # a range that no float holds
+    width = (high / scale - low / scale) / BINS or 1.0
     middle = HIST / 2 if control else HIST - 24
     marks, told = [], []
     for arm, kind, sign in ((bait, "bar-bait", -1), (control, "bar-control", 1)):
         counts = [0] * BINS
         for value in arm:
-            counts[min(int((value - low) / width), BINS - 1)] += 1
+            counts[min(int((value / scale - low / scale) / width), BINS - 1)] += 1
         for i, count in enumerate(counts):
             tall = 0.0 if not arm else (middle - 14) * count / max(counts)
             if count:

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from bumperlane.case import save_case
 from bumperlane.errors import SettingError
 from bumperlane.report.serve import app as server
-from bumperlane.report.serve import find
+from bumperlane.report.serve import find, pages
 from bumperlane.report.serve.app import listen, make_app
 from bumperlane.report.serve.find import catalogue
 from report.cases import HOSTILE, blind_case, clear_case, hostile, masked_case, treated_case
@@ -216,6 +216,47 @@ def test_a_changed_case_is_read_anew(client, root):
     save_case(root / "a" / "masked", treated_case())
     rows = {r["key"]: r["verdict"] for r in client.get("/cases.json").json()["cases"]}
     assert rows["a/masked"] == "treated"
+
+
+def test_names_that_no_address_can_hold_do_not_take_the_list_down(client, root):
+    odd = os.fsencode(root) + b"/caf\xe9"
+    shutil.copytree(root / "clear", os.fsdecode(odd))
+    save_case(root / "two\nlines", clear_case())
+    (root / "clear" / os.fsdecode(b"caf\xe9.jsonl")).write_text('{"n": 1}\n')
+    assert client.get("/").status_code == 200
+    keys = {row["key"] for row in client.get("/cases.json").json()["cases"]}
+    assert {"caf\\xe9", "two\\x0alines"} <= keys
+    for key in ("caf%5Cxe9", "two%5Cx0alines"):
+        assert f'href="/case/{key}"' in client.get("/").text and client.get(f"/samples/{key}").status_code == 200
+    assert "caf\\xe9.jsonl" in client.get("/samples/clear").text
+    assert "&#34;n&#34;: 1" in client.get("/file/caf%5Cxe9.jsonl/clear").text
+
+
+@pytest.mark.parametrize("row", ['{"a": ' + "1" * 5000 + "}", "[" * 50_000, '{"a": "\\ud800"}', "NaN", "x" * 5_000_000])
+def test_odd_rows_of_a_file_are_shown_as_they_are(client, root, row):
+    (root / "clear" / "odd.jsonl").write_text(f'{row}\n{{"last": "row"}}\n')
+    page = client.get("/file/odd.jsonl/clear")
+    assert page.status_code == 200 and "&#34;last&#34;" in page.text and len(page.text) < 50_000
+    assert "in case.json" not in page.text  # it is not there that the rest of a row stands
+
+
+def test_a_line_that_never_ends_is_not_read_at_once():
+    class Endless:
+        def readline(self, size):
+            assert 0 < size <= 1_000_000
+            return b"x" * size
+
+    assert len(next(pages._starts(Endless()))) == pages.LONGEST_ROW
+
+
+def test_the_report_tells_of_the_spec_beside_it_and_follows_no_link_to_one(client, root):
+    (root.parent / "outside" / "spec.yaml").write_text("tops3cret: [\n")
+    clause = "clauses:\n- {id: no-spam, text: It sends no spam., watched_by: []}\n"
+    (root / "clear" / "spec.yaml").write_text(clause)
+    (root / "a" / "masked" / "spec.yaml").symlink_to(root.parent / "outside" / "spec.yaml")
+    assert "Whether clause no-spam" in client.get("/case/clear").text
+    linked = client.get("/case/a/masked").text
+    assert "tops3cret" not in linked and "What spec.yaml ask: links are not followed here." in linked
 
 
 # --- finding --------------------------------------------------------------------------------------------------------

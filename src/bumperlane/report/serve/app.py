@@ -1,5 +1,6 @@
 """Addresses to pages. An address names a case that was found, never a path."""
 
+import errno
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...case import Case
 from ...errors import CaseError, SettingError
 from . import pages
-from .find import FILE, Catalogue, catalogue, read_case
+from .find import FILE, Catalogue, address_of, catalogue, read_case
 from .guard import LOOPBACK, Guard, is_loopback
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def make_app(root: Path, hosts: tuple[str, ...] = ()) -> Guard:
 
 
 def listen(host: str, port: int, expose: bool) -> socket.socket:
-    """A socket to serve on. Raises SettingError for an address that others reach, unless `expose`, and a taken port."""
+    """A socket to serve on. Raises SettingError for an address that others reach, unless `expose`, one that is not of
+    this machine, and a taken port."""
     if not is_loopback(host) and not expose:
         raise SettingError(
             f"{host} can be reached from other machines, and there is no password. Use 127.0.0.1 and a tunnel "
@@ -65,9 +67,12 @@ def listen(host: str, port: int, expose: bool) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no machine can have
         bound.close()
-        raise SettingError(f"cannot listen on {host} port {port}: {error.strerror}. Choose another --port.") from error
+        of_port = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+        reason = getattr(error, "strerror", None) or "this is no name of a machine"
+        do = "Choose another --port." if of_port else "Give a --host that is an address of this machine."
+        raise SettingError(f"cannot listen on {host} port {port}: {reason}. {do}") from error
     return bound
 
 
@@ -115,7 +120,7 @@ def _case_view(request: "Request", found: Catalogue) -> "Response":
         return HTMLResponse(pages.damaged_page(listed), 422)
     case, directory = _opened(request, found)
     if view == "case":
-        return HTMLResponse(pages.case_page(case, key))
+        return HTMLResponse(pages.case_page(case, (key, directory)))
     return HTMLResponse(pages.view_page(view, case, (key, directory), _number(request)))
 
 
@@ -124,7 +129,7 @@ def _file(request: "Request", found: Catalogue) -> "Response":
     from starlette.responses import HTMLResponse
 
     case, directory = _opened(request, found)
-    named = [p for p in pages.files_of(directory) if p.name == request.path_params["name"]]
+    named = [p for p in pages.files_of(directory) if address_of(p.name) == request.path_params["name"]]
     if not named:
         raise HTTPException(404, "This case has no such file.")
     return HTMLResponse(pages.file_page(named[0], case, request.path_params["key"], _number(request)))

@@ -25,10 +25,11 @@ class Listed:
     """One case in a list.
 
     Attributes:
-        key: its directory, relative to the one that is served; empty for that one itself.
+        key: its directory, relative to the one that is served, as `address_of` writes it; empty for that one itself.
         word: the verdict that stands over it, or `unreadable`.
         hits: bumpers that were hit.
         fault: why it cannot be read; empty when it can.
+        directory: where it lies.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Listed:
     hits: tuple[str, ...]
     bumpers: tuple[str, ...]
     changed: datetime
+    directory: Path
     fault: str = ""
 
 
@@ -51,7 +53,7 @@ class Catalogue:
 
     def directory(self, key: str) -> Path | None:
         """Where a case lies; None for a key that no found case has."""
-        return self.root / key if any(c.key == key for c in self.cases) else None
+        return next((c.directory for c in self.cases if c.key == key), None)
 
 
 def catalogue(root: Path) -> Catalogue:
@@ -65,9 +67,15 @@ def catalogue(root: Path) -> Catalogue:
             break
         file = directory / FILE
         if os.path.lexists(file):
-            key = directory.relative_to(root).as_posix()
+            key = address_of(directory.relative_to(root).as_posix())
             found.append(_listed("" if key == "." else key, file))
     return Catalogue(root, tuple(sorted(found, key=lambda c: (-c.changed.timestamp(), c.key))), cut)
+
+
+def address_of(name: str) -> str:
+    """A file's name as an address can hold it: bytes that are no UTF-8 and control codes are escaped, as in `\\xe9`."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(f"\\x{ord(char):02x}" if char < " " or char == "\x7f" else char for char in text)
 
 
 def read_case(file: Path) -> Case:
@@ -101,11 +109,11 @@ def _summary(key: str, file: Path, changed_ns: int, size: int) -> Listed:
     try:
         case = read_case(file)
     except CaseError as error:
-        return Listed(key, UNREADABLE, "", (), (), (), changed, str(error))
+        return Listed(key, UNREADABLE, "", (), (), (), changed, file.parent, str(error))
     rows = every_bumper(case)
     hits = tuple(sorted({b.bumper for b in rows if b.verdict == "hit"}))
     looked = tuple(sorted({b.bumper for b in rows}))
-    return Listed(key, outcome(case), case.run, tuple(case.stages), hits, looked, changed)
+    return Listed(key, outcome(case), case.run, tuple(case.stages), hits, looked, changed, file.parent)
 
 
 def _directories(root: Path) -> Iterator[Path]:

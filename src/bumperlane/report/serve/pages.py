@@ -5,18 +5,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
-from ...case import Case, Sample
+from ...case import Case, Claim, Sample
+from ...claims.sealing import PLAN_FILE, sealed_file
+from ...claims.spec_coverage import SPEC_FILE
 from ...errors import CaseError
 from ...recipes.json_spans import json_place, parsed_json
 from .. import sentences
-from ..html import Most, environment, parts_of, render_html, style_hash, template
+from ..html import Most, environment, page_of, parts_of, render_html, style_hash, template
 from ..publish import with_claims
-from .find import Catalogue, Listed
+from .find import Catalogue, Listed, address_of
 
 ALL = Most(groups=500, samples=500, causes=500, lines=1000, steps=1000, diff=5000, claims=1000)
 VIEWS = {  # address -> its name on the page
@@ -24,7 +26,9 @@ VIEWS = {  # address -> its name on the page
 }  # fmt: skip
 PAGE = 50  # rows of a list
 ROWS = 20  # samples of a page
-LONGEST_ROW = 200_000  # bytes of a JSONL row that are shown
+LONGEST_ROW = 200_000  # bytes of a JSONL row that are read
+SHOWN = 3_900  # characters of it that are shown
+BESIDE = (SPEC_FILE, PLAN_FILE, sealed_file(Path(PLAN_FILE)).name)  # what a report reads besides case.json
 T = TypeVar("T")
 
 
@@ -73,10 +77,16 @@ def fits(listed: Listed, chosen: dict[str, str]) -> bool:
     return (not verdict or listed.word == verdict) and (not bumper or bumper in listed.hits)
 
 
-def case_page(case: Case, key: str) -> str:
-    """The report itself, with the way back and to the other views above it."""
-    around = environment().from_string('{% import "frame.html.j2" as frame with context %}{{ frame.ways_of() }}')
-    return render_html(with_claims(case), around=Markup(around.render(_frame(key, "case"))))
+def case_page(case: Case, at: tuple[str, Path]) -> str:
+    """The report itself, with the way back and to the other views above it. `at`: its key and its directory."""
+    key, directory = at
+    frame = environment().from_string('{% import "frame.html.j2" as frame with context %}{{ frame.ways_of() }}')
+    case, around = with_claims(case), Markup(frame.render(_frame(key, "case")))
+    links = [name for name in BESIDE if (directory / name).is_symlink()]
+    if not links:
+        return page_of(case, directory, around)
+    unread = Claim(kind="cannot", text=f"What {' and '.join(links)} ask: links are not followed here.")
+    return render_html(case.model_copy(update={"claims": [unread, *case.claims]}), around=around)
 
 
 def view_page(view: str, case: Case, at: tuple[str, Path], number: int) -> str:
@@ -86,7 +96,7 @@ def view_page(view: str, case: Case, at: tuple[str, Path], number: int) -> str:
     more: dict[str, Any] = {}
     if view == "samples":
         more["found"] = paged(list(samples_of(case)), number, ROWS)
-        more["files"] = [(p.name, p.stat().st_size) for p in files_of(directory)]
+        more["files"] = [(address_of(p.name), p.stat().st_size) for p in files_of(directory)]
     if view == "ledger":
         page = paged(case.ledger, number, PAGE * 4)
         more["found"] = page
@@ -112,19 +122,20 @@ def files_of(directory: Path) -> list[Path]:
 def file_page(file: Path, case: Case, key: str, number: int) -> str:
     """Rows of a JSONL file. What is no JSON is shown as it is."""
     with open(file, "rb") as stream:
-        total = sum(1 for _ in stream)
+        total = sum(1 for _ in _starts(stream))
     wanted = paged(range(total), number, ROWS)
     rows = []
     with open(file, "rb") as stream:
-        for n, line in enumerate(stream, 1):
+        for n, line in enumerate(_starts(stream), 1):
             if n - 1 in wanted.rows:
-                rows.append((n, _pretty(line[:LONGEST_ROW], file, n)))
+                rows.append((n, _shortened(_pretty(line, file, n))))
             elif rows:
                 break
     content = parts_of(case, ALL)
     shown = Paged(rows, wanted.number, wanted.pages, total)
-    title = f"{file.name}: {case.run}"
-    return _page("file.html.j2", **{**content, **_frame(key, "samples")}, title=title, name=file.name, found=shown)
+    name = address_of(file.name)
+    title = f"{name}: {case.run}"
+    return _page("file.html.j2", **{**content, **_frame(key, "samples")}, title=title, name=name, found=shown)
 
 
 def damaged_page(listed: Listed) -> str:
@@ -141,6 +152,19 @@ def summary_of(listed: Listed) -> dict[str, Any]:
         "key": listed.key, "verdict": listed.word, "run": listed.run, "stages": listed.stages, "hits": listed.hits,
         "changed": listed.changed.isoformat(timespec="seconds"), "fault": listed.fault,
     }  # fmt: skip
+
+
+def _starts(stream: BinaryIO) -> Iterator[bytes]:
+    """The first bytes of each line: one that never ends must not fill the memory."""
+    while start := stream.readline(LONGEST_ROW):
+        yield start
+        while start and not start.endswith(b"\n"):
+            start = stream.readline(LONGEST_ROW)
+
+
+def _shortened(text: str) -> str:
+    left = len(text) - SHOWN
+    return text if left <= 0 else f"{text[:SHOWN]} [… at least {left:,} more characters in this row of the file]"
 
 
 def _pretty(line: bytes, file: Path, number: int) -> str:
