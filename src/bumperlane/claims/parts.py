@@ -234,6 +234,12 @@ class Transcripts(Part):
     seed: str | None = None
     seed_fixed_at: Moment | None = None
 
+    @model_validator(mode="after")
+    def _no_more_than_there_are(self) -> "Transcripts":
+        if self.drawn > self.of:
+            raise ValueError(f"drawn {self.drawn} is more than of {self.of}")
+        return self
+
 
 class Access(Part):
     """Who ran the evaluation, what ties them to the maker, and what they could see."""
@@ -250,4 +256,4 @@ class Costs(Part):
     """What one more of each would cost."""
 
     unit: str = ""
-    each: dict[Priced, float] = {}
+    each: dict[Priced, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
