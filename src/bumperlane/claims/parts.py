@@ -12,7 +12,7 @@ Priced = Literal[
     "run", "items", "planted", "clean", "labels", "retrains", "comparator", "attacks", "rungs", "bumpers", "organisms"
 ]
 LadderKind = Literal["prompt", "few-shot", "best-of-k", "finetune"]
-Count = int
+Count = Annotated[int, Field(le=10**12)]  # beyond it is a slip, and beyond 2^63 no bound is computed
 Moment = Annotated[datetime, AfterValidator(lambda t: t if t.tzinfo else t.replace(tzinfo=UTC))]  # without a zone: UTC
 
 
