@@ -145,3 +145,24 @@ def test_a_template_that_failed_as_a_whole_is_one_cluster_and_not_as_many_as_it_
 @pytest.mark.parametrize("value", [0.9995, 0.99999999, 1 - 2**-50])
 def test_a_percentage_just_below_all_is_not_all(value):
     assert percent(value) != "100%" and percent(1.0) == "100%"
+
+
+@pytest.mark.parametrize(("size", "of", "threshold"), [(5, 100, 0.05), (2, 50, 0.05), (5, 20, 0.2), (10, 200, 0.02)])
+def test_clustered_items_that_are_asked_for_are_enough_and_a_tenth_fewer_are_not(size, of, threshold):
+    def of_so_many(clusters):
+        return claim(stated={"threshold": threshold}, counts={"bad": 0, "of": size * clusters},
+                     positive_control={"flagged": 58, "of": 60},
+                     clusters={"template": [{"bad": 0, "of": size}] * clusters})  # fmt: skip
+
+    wanted = items_for(of_so_many(of // size))
+    assert limit_of(of_so_many(wanted // size)).holds(threshold)
+    assert not limit_of(of_so_many(int(0.9 * wanted / size))).holds(threshold)
+
+
+def test_clustered_items_for_a_high_rate_are_enough_too():
+    clusters = [{"bad": 9, "of": 10}] * 12
+    stated = {"threshold": 0.8}
+    few = claim("rate_above", stated=stated, counts={"bad": 108, "of": 120}, clusters={"seed": clusters})
+    more = items_for(few) // 10
+    grown = {"counts": {"bad": 9 * more, "of": 10 * more}, "clusters": {"seed": clusters[:1] * more}}
+    assert not limit_of(few).holds(0.8) and limit_of(claim("rate_above", stated=stated, **grown)).holds(0.8)

@@ -193,23 +193,35 @@ def grown(e: Evidence, items: float = 1.0, planted: float = 1.0) -> Evidence:
 def items_for(e: Evidence, c: Corrections = ALL, planted: float = 1.0) -> int | None:
     """Items in all at which the claim would follow, if more came out at the same rate. None: no number does.
 
-    Clusters are taken to lower the worth of more items as they lower that of these.
+    More clusters are taken to come in the sizes of these.
     """
     if e.counts is None or e.counts.of == 0 or e.claim.threshold is None:
         return None
     threshold, of = e.claim.threshold, e.counts.of
-    design = 1.0
-    if c.clusters:
-        with_clusters = bound_of(e, c)
-        design = of / with_clusters.effective_n if with_clusters and coarsest(e) else 1.0
-    plain = replace(c, clusters=False)
+    found = coarsest(e) if c.clusters else None
+    groups = found[1] if found and any(n > 1 for _, n in found[1]) else []
+    plain, extra = replace(c, clusters=False), (unscored(e) or 0) if c.worst else 0
 
     def holds(factor: float) -> bool:
-        limit = limit_of(grown(e, factor, planted), plain)
-        return limit is not None and limit.holds(threshold)
+        more = grown(e, factor, planted)
+        limits = [limit_of(more, plain)]
+        if groups:
+            limits.append(_clustered_limit(more, plain, _with(groups, extra, e.claim.kind in UP) or groups, factor))
+        return all(limit is not None and limit.holds(threshold) for limit in limits)
 
     factor = smallest(holds, MOST_ITEMS / of)
-    return None if factor is None else ceil(of * factor * max(1.0, design))
+    return None if factor is None else ceil(of * factor) + (max(n for _, n in groups) if groups and factor > 1 else 0)
+
+
+def _clustered_limit(more: Evidence, c: Corrections, groups: list[tuple[int, int]], times: float) -> Limit | None:
+    """The limit of evidence that was grown, if its clusters had grown so many times in number."""
+    b = bound_of(more, c)
+    if b is None:
+        return None
+    if more.claim.kind in UP:
+        return Limit(clustered_upper(groups, b.alpha_seen, times) / b.recall_low if b.recall_low else 1.0, True)
+    low = 1 - clustered_upper([(n - k, n) for k, n in groups], 1 - b.level_each, times)
+    return Limit(net_of_alarms(low, more if c.recall else None), False)
 
 
 def smallest(holds: Callable[[float], bool], most: float) -> float | None:
