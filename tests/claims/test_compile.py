@@ -43,7 +43,7 @@ def test_evidence_goes_to_a_file_and_comes_back_the_same(folder):
 
 
 def test_the_number_in_the_sentence_moves_with_the_evidence(folder):
-    inline = {**WHOLE, "counts": {"bad": 40, "of": 800}, "items": []}
+    inline = {**WHOLE, "counts": {"bad": 40, "of": 800}, "items": [], "awareness": None}
     one, other = compile_claims(
         write(folder, {"evidence": "whole.yaml", "text": TEXT}, {"evidence": inline, "text": TEXT}), on=ON
     )

@@ -1,5 +1,7 @@
 """Evidence that contradicts itself, that hides behind other evidence, or that is missing, passes no rule."""
 
+import time
+
 import pytest
 from pydantic import ValidationError
 
@@ -97,3 +99,31 @@ def test_a_difference_takes_it_for_granted_that_errors_are_like_the_rest():
 def test_a_price_is_a_number_of_zero_or_more(price):
     with pytest.raises(ValidationError):
         claim(costs={"each": {"items": price}})
+
+
+def test_items_that_were_not_told_apart_count_against_the_claim():
+    told = {"aware": {"bad": 0, "of": 50}, "unaware": {"bad": 0, "of": 140}, "told_by": "a probe"}
+    parts = {"stated": {"threshold": 0.05}, "positive_control": {"flagged": 48, "of": 50}, "awareness": told}
+    assert said("C12", claim(counts={"bad": 0, "of": 200}, **parts)).grade == "SUPPORTED"
+    hidden = said("C12", claim(counts={"bad": 6, "of": 200}, **parts))
+    assert hidden.grade != "SUPPORTED" and "6 of 10 not told apart" in hidden.why
+    high = {**told, "unaware": {"bad": 50, "of": 50}}
+    above = {"stated": {"threshold": 0.8}, "awareness": high}
+    assert said("C12", claim("rate_above", counts={"bad": 200, "of": 200}, **{**above, "awareness": {
+        **high, "aware": {"bad": 50, "of": 50}}})).grade == "SUPPORTED"  # fmt: skip
+    assert said("C12", claim("rate_above", counts={"bad": 150, "of": 250}, **above)).grade != "SUPPORTED"
+
+
+@pytest.mark.parametrize("counts", [{"bad": 0, "of": 100}, {"bad": 6, "of": 190}, {"bad": 7, "of": 191}])
+def test_items_told_apart_by_awareness_are_the_items_that_were_counted(counts):
+    told = {"aware": {"bad": 0, "of": 50}, "unaware": {"bad": 1, "of": 140}}
+    with pytest.raises(ValidationError, match="awareness tells apart 1 bad of 190 items, while counts say"):
+        claim(counts=counts, awareness=told)
+
+
+def test_one_item_that_stands_twice_among_very_many_is_found_at_once():
+    items = [{"id": str(i), "bad": False} for i in range(30_000)]
+    start = time.perf_counter()
+    with pytest.raises(ValidationError, match="item '7' stands 2 times"):
+        claim(counts={"bad": 0, "of": 30_001}, items=[*items, items[7]])
+    assert time.perf_counter() - start < 3

@@ -146,6 +146,14 @@ class Awareness(Part):
         default="", description="what tells them apart: a probe, a judge on its reasoning, realism of prompts"
     )
 
+    @property
+    def bad(self) -> int:
+        return self.aware.bad + self.unaware.bad
+
+    @property
+    def of(self) -> int:
+        return self.aware.of + self.unaware.of
+
 
 class ScorerEvidence(Part):
     """What says that an answer is bad, and how it did on labelled answers."""
