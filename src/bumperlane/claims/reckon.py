@@ -11,6 +11,7 @@ from .evidence import Evidence
 from .parts import Control, Counted
 
 MOST_ITEMS = 10_000_000  # nobody samples more; what needs more is said to be out of reach
+LUMPS = 10_000  # clusters of items without a verdict at the most: fewer and larger ones tell less, which is safe
 UP = ("rate_below", "treated")  # claims that a rate is low; they rest on an upper bound
 
 
@@ -127,7 +128,7 @@ def _with(clusters: list[tuple[int, int]] | None, extra: int, bad: bool) -> list
     a cluster of its own would make them tell more than a template that failed as a whole does."""
     if not clusters or not extra:
         return clusters
-    size = max(n for _, n in clusters)
+    size = max(*(n for _, n in clusters), ceil(extra / LUMPS))
     sizes = [size] * (extra // size) + [extra % size] * bool(extra % size)
     return [*clusters, *((n if bad else 0, n) for n in sizes)]
 
