@@ -56,7 +56,8 @@ def test_compile_writes_text_and_json_and_ends_with_0_when_all_are_supported(fol
 @pytest.mark.parametrize(
     ("more", "code"),
     [
-        ({"access": {"relation": "self"}}, 1), ({"counts": {"bad": 60}, "items": []}, 1), ({"review": None}, 3),
+        ({"access": {"relation": "self"}}, 1), ({"counts": {"bad": 60}, "items": [], "awareness": None}, 1),
+        ({"review": None}, 3),
         ({}, 0),
         ({"review": None, "access": {"relation": "self"}}, 3),
     ],

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from bumperlane.case import save_case
+from bumperlane.case import CheckResult, save_case
 from bumperlane.claims import advice as advice_module
 from bumperlane.claims.advice import FAIRNESS, STOP, Line, Question, claims, evidence, question
 from bumperlane.claims.advice_log import AdviceLog
@@ -110,6 +110,37 @@ def test_what_sealed_checks_saw_does_not_steer_the_next_fix():
     assert f"of {len(sealed)} sealed checks of it" in open_ones and case.bounce.why[:60] not in open_ones
     told = "\n".join(line.text for line in evidence(case))
     assert all(c.name in told for c in sealed)
+
+
+def test_no_line_tells_what_a_sealed_check_or_bumper_saw_in_other_words():
+    secret = [f"hush{i}" for i in range(6)]
+    check = CheckResult(name=f"sealed behaviour: {secret[0]}", passed=None, detail=secret[1], split="sealed")
+    bounce = masked_case().bounce.model_copy(update={
+        "verdict": "inconclusive", "checks": [check], "why": secret[2], "in_question": [secret[3]],
+        "change_plans": f"Change plans: ({secret[4]} failed each time)",
+    })  # fmt: skip
+    case = clear_case()
+    shut = next(b for b in case.bumpers if b.split == "sealed").model_copy(
+        update={"why": secret[5], "verdict": "blind"}
+    )
+    case = case.model_copy(update={"bounce": bounce, "bounces": [bounce], "bumpers": [case.bumpers[0], shut]})
+    hidden = "\n".join(line.text for line in evidence(case, sealed=False))
+    told = "\n".join(line.text for line in evidence(case))
+    assert [s for s in secret if s in hidden] == [] and [s for s in secret if s not in told] == []
+    assert "of 1 sealed bumpers: 0 hit, 0 clear, 1 blind" in hidden and "change plans" in hidden
+
+
+def test_a_claim_that_quotes_the_training_data_stands_between_guillemets(tmp_path):
+    asked = question(tmp_path, hostile(treated_case()), "claim", 1).asked
+    assert asked.split("The claim: ")[1][0] == "«" and asked[-1] == "»" and asked.count("«") == 1 == asked.count("»")
+
+
+def test_a_long_claim_is_asked_about_as_a_whole(tmp_path):
+    details = "; ".join(f"check {i} (so many of so many)" for i in range(30))
+    bounce = masked_case().bounce.model_copy(update={"checks": [], "why": f"{details}; and the last"})
+    case = masked_case().model_copy(update={"bounce": bounce})
+    (n,) = [int(c.name) for c in claims(case) if "only hides" in c.text]
+    assert "and the last" in question(tmp_path, case, "claim", n).asked
 
 
 def test_text_of_the_model_cannot_leave_its_guillemets_or_its_line():
@@ -232,6 +263,18 @@ def test_a_decision_needs_an_option_that_there_is_and_a_reason(tmp_path):
     with pytest.raises(SettingError, match="a decision needs a reason"):
         log.decided(ASKED, "drop", " ", "ann")
     assert not log.path.exists()
+
+
+@pytest.mark.parametrize("odd", ["a\u2028b", "a\x85b\x1cc", "\ud800"])
+def test_a_reason_with_odd_signs_does_not_break_the_log(tmp_path, odd):
+    log = AdviceLog(tmp_path)
+    noted = [log.decided(ASKED, "drop", odd, "ann"), log.decided(ASKED, "patch", "why", "ann")]
+    assert list(log.entries()) == noted
+
+
+def test_a_reply_that_is_nested_without_end_is_no_advice():
+    with pytest.raises(ValueError, match="no JSON"):
+        parsed('{"choice": ' + "[" * 200_000 + "}", ASKED, "x")
 
 
 def test_advice_on_another_question_does_not_count_for_a_decision(tmp_path):

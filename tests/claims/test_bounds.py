@@ -181,3 +181,10 @@ def test_counts_that_cannot_be_are_refused_with_the_numbers(given, error, said):
 def test_the_example_in_the_document_says_what_it_prints():
     page = (Path(__file__).parents[2] / "docs" / "claims-verify.md").read_text("utf-8")
     assert f"    {rate_bound(0, 300, recall=(45, 50), looks=ONE).why}\n" in page
+
+
+def test_clusters_times_three_are_three_times_the_clusters_and_thousands_give_no_overflow():
+    clusters = [(1, 6), (0, 4), (0, 9), (2, 3), (0, 4)]
+    assert clustered_upper(clusters, 0.05, 3) == pytest.approx(clustered_upper(clusters * 3, 0.05), rel=1e-9)
+    with np.errstate(over="raise"):
+        assert clustered_upper(clusters, 0.05, 10_000) < clustered_upper(clusters, 0.05, 100)

@@ -43,7 +43,7 @@ def test_evidence_goes_to_a_file_and_comes_back_the_same(folder):
 
 
 def test_the_number_in_the_sentence_moves_with_the_evidence(folder):
-    inline = {**WHOLE, "counts": {"bad": 40, "of": 800}, "items": []}
+    inline = {**WHOLE, "counts": {"bad": 40, "of": 800}, "items": [], "awareness": None}
     one, other = compile_claims(
         write(folder, {"evidence": "whole.yaml", "text": TEXT}, {"evidence": inline, "text": TEXT}), on=ON
     )
@@ -146,3 +146,10 @@ def test_counts_that_contradict_the_items_are_refused():
         whole(counts={"bad": 1})
     with pytest.raises(ValueError, match="item '3' stands 2 times"):
         whole(items=[*WHOLE["items"][:799], WHOLE["items"][3]])
+
+
+@pytest.mark.parametrize("key", ["threshold", "first_sample_at"])
+def test_what_belongs_to_a_plan_is_not_ignored_without_one(folder, key):
+    given = {"threshold": "threats", "first_sample_at": "2026-03-02"}[key]
+    with pytest.raises(EvidenceError, match=f"'{key}' is of a plan, and none is named"):
+        compile_claims(write(folder, {"evidence": "whole.yaml", "text": TEXT, key: given}), on=ON)

@@ -235,3 +235,81 @@ def test_judges_of_a_record_are_a_model_that_needs_labels(tmp_path):
     judged = {"llm_scoring": {"judges": [{"model_info": {"id": "org/judge"}}], "input_prompt": "p"}}
     (e,) = read_claims(write(tmp_path / "a.json", record(0.5, n=10, metric=judged)))
     assert e.scorer.kind == "model" and e.scorer.name == "org/judge"
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "told"),
+    [
+        (("samples",), [1], "something of another kind stands where the format has it"),
+        (("samples", 0, "scores"), {"includes": 3}, "something of another kind"),
+        (("samples", 1, "id"), 0, "item '0/1' stands 2 times in items"), (("results",), [1], "another kind"),
+        (("eval", "created"), "2026-99-99", "month must be in 1..12"), (("plan", "steps"), [1], "another kind"),
+        (("eval", "model"), 7, "tested.model: Input should be a valid string"), (("plan",), [1], "another kind"),
+        (("eval", "dataset", "sample_ids"), 5, "another kind"), (("samples", 0, "epoch"), "x", "invalid literal"),
+    ],
+)  # fmt: skip
+def test_a_log_with_something_in_an_odd_place_is_told_so(tmp_path, where, value, told):
+    content = at = log(SAMPLES)
+    content["samples"] = at["samples"] = [dict(s) for s in SAMPLES]
+    for key in where[:-1]:
+        at = at[key]
+    at[where[-1]] = value
+    with pytest.raises(EvidenceError, match="is not laid out as an Inspect log: ") as caught:
+        read_claims(write(tmp_path / "a.json", content))
+    assert told in str(caught.value)
+
+
+def one_result(score, n, **result):
+    """An Every Eval Ever record with one result."""
+    details = {"score": score, "uncertainty": {"num_samples": n}}
+    one = {"evaluation_name": "n", "metric_config": {"score_type": "binary"}, "score_details": details, **result}
+    return {"model_info": {"id": "m"}, "evaluation_results": [one]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"metric_config": [1]}, {"score_details": 4}, {"evaluation_timestamp": "2026-02-31"},
+     {"score_details": {"score": 0.5, "uncertainty": {"num_samples": 10**25}}}],
+)  # fmt: skip
+def test_a_record_with_something_in_an_odd_place_is_told_so(tmp_path, change):
+    with pytest.raises(EvidenceError, match="is not laid out as an Every Eval Ever record: "):
+        read_claims(write(tmp_path / "a.json", one_result(0.5, 10, **change)))
+
+
+@pytest.mark.parametrize(
+    ("score", "n", "kind", "event", "bad"),
+    [
+        (0.012, 10_000, "rate_below", None, 125), (0.012, 10_000, "rate_above", None, 115),
+        (0.012, 10_000, "rate_below", "wrong", 9885), (0.0, 10_000, "rate_below", None, 5),
+        (0.0123, 10_000, "rate_below", None, 124), (0.012345, 1000_000, "rate_below", None, 12346),
+        (0.012, 250, "rate_below", None, 3),
+    ],
+)  # fmt: skip
+def test_of_several_counts_that_a_rounded_score_fits_the_worst_for_the_claim_is_taken(
+    tmp_path, score, n, kind, event, bad
+):
+    asked = Asked(kind=kind, threshold=0.5, event=event)
+    (e,) = read_claims(write(tmp_path / "a.json", one_result(score, n)), asked)
+    assert (e.counts.bad, e.counts.of) == (bad, n)
+
+
+def test_a_log_that_is_encrypted_or_damaged_or_nested_without_end_is_an_error_that_says_so(tmp_path):
+    file = zipped(tmp_path / "a.eval", log(SAMPLES), "summaries")
+    raw = bytearray(file.read_bytes())
+    (tmp_path / "torn.eval").write_bytes(raw[:40] + b"\xff" * 30 + raw[70:])
+    raw[6] |= 1
+    raw[raw.find(b"PK\x01\x02") + 8] |= 1
+    file.write_bytes(raw)
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    for name, told in (("a.eval", "is encrypted"), ("torn.eval", "cannot be read"), ("deep.json", "is no JSON")):
+        with pytest.raises(EvidenceError, match=told):
+            read_claims(tmp_path / name)
+
+
+@pytest.mark.parametrize("score", [{"params": {"partial_credit": True}, "metrics": {"accuracy": {"value": 0.5}}},
+                                   {"metrics": {"mean": {"value": 0.5}}}])  # fmt: skip
+def test_a_mean_of_scores_that_may_lie_between_0_and_1_is_no_count(tmp_path, score):
+    content = log([])
+    content["results"] = {"total_samples": 8, "completed_samples": 8, "scores": [{"name": "includes", **score}]}
+    (e,) = read_claims(write(tmp_path / "a.json", content))
+    assert e.counts is None and "may score between 0 and 1" in " ".join(e.notes)

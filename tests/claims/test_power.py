@@ -1,5 +1,7 @@
 """Exact power against scipy's binomial, and a brute-force sum for differences."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -69,3 +71,13 @@ def test_items_for_a_difference_reach_the_power_that_was_asked_for():
 def test_refuses_what_has_no_power(n, rate):
     with pytest.raises(SettingError, match="power needs more than 0 items"):
         power_to_refuse(0, n, rate)
+
+
+def test_a_difference_of_a_million_items_is_weighed_in_little_memory():
+    tracemalloc.start()
+    found = power_of_difference(0.3, 0.302, 10**6, 10**6)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    spread = (0.3 * 0.7 / 10**6 + 0.302 * 0.698 / 10**6) ** 0.5
+    assert found == pytest.approx(stats.norm.cdf(0.002 / spread - stats.norm.ppf(0.975)), abs=0.001)
+    assert most < 20 * 2**20

@@ -1,5 +1,6 @@
 """The shared numbers: which correction does what to the bound."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from bumperlane.claims.bounds import Planned, rate_bound
 from bumperlane.claims.reckon import (
     ALL,
     NONE,
+    Corrections,
     bound_of,
     clusters_of,
     coarsest,
@@ -109,3 +111,66 @@ def test_smallest_finds_the_point_to_a_thousandth():
 )
 def test_a_percentage_is_never_rounded_to_none_or_all(value, text):
     assert percent(value) == text
+
+
+def test_one_huge_cluster_counts_for_more_than_how_many_others_there_are():
+    clusters = {"seed": [{"bad": 0, "of": 50}] * 8, "template": [{"bad": 0, "of": 391}, *[{"bad": 0, "of": 1}] * 9]}
+    e = claim(counts={"bad": 0, "of": 400}, clusters=clusters)
+    assert coarsest(e)[0] == "template"
+    alone = [claim(counts={"bad": 0, "of": 400}, clusters={k: clusters[k]}) for k in clusters]
+    only = replace(NONE, clusters=True)
+    assert limit_of(e, only).value == max(limit_of(one, only).value for one in alone)
+
+
+def test_the_low_end_never_counts_an_item_without_a_verdict_as_bad_nor_the_high_end_as_good():
+    counts = {"bad": 5, "of": 100, "errors": 50}
+    for kind in ("rate_below", "rate_above"):
+        bound = bound_of(claim(kind, counts=counts, positive_control={"flagged": 50, "of": 50}))
+        assert bound.low == pytest.approx(stats.beta.ppf(0.05, 5, 146))
+        assert bound.high > stats.beta.ppf(0.95, 56, 95) and bound.value == pytest.approx(0.05)
+        assert bound.naive_high == pytest.approx(stats.beta.ppf(0.95, 6, 95))
+
+
+def test_a_high_end_is_divided_by_recall_whatever_is_claimed():
+    assert bound_of(claim("rate_above", counts={"bad": 5, "of": 100})).high == 1.0
+
+
+def test_a_template_that_failed_as_a_whole_is_one_cluster_and_not_as_many_as_it_has_items():
+    clusters = {"template": [{"bad": 0, "of": 20}] * 30}
+    e = claim(counts={"bad": 0, "of": 600, "errors": 20}, clusters=clusters)
+    told = claim(counts={"bad": 20, "of": 620}, clusters={"template": [*clusters["template"], {"bad": 20, "of": 20}]})
+    both = Corrections(False, True, False, True)
+    assert limit_of(e, both).value == pytest.approx(limit_of(told, both).value)
+
+
+@pytest.mark.parametrize("value", [0.9995, 0.99999999, 1 - 2**-50])
+def test_a_percentage_just_below_all_is_not_all(value):
+    assert percent(value) != "100%" and percent(1.0) == "100%"
+
+
+@pytest.mark.parametrize(("size", "of", "threshold"), [(5, 100, 0.05), (2, 50, 0.05), (5, 20, 0.2), (10, 200, 0.02)])
+def test_clustered_items_that_are_asked_for_are_enough_and_a_tenth_fewer_are_not(size, of, threshold):
+    def of_so_many(clusters):
+        return claim(stated={"threshold": threshold}, counts={"bad": 0, "of": size * clusters},
+                     positive_control={"flagged": 58, "of": 60},
+                     clusters={"template": [{"bad": 0, "of": size}] * clusters})  # fmt: skip
+
+    wanted = items_for(of_so_many(of // size))
+    assert limit_of(of_so_many(wanted // size)).holds(threshold)
+    assert not limit_of(of_so_many(int(0.9 * wanted / size))).holds(threshold)
+
+
+def test_clustered_items_for_a_high_rate_are_enough_too():
+    clusters = [{"bad": 9, "of": 10}] * 12
+    stated = {"threshold": 0.8}
+    few = claim("rate_above", stated=stated, counts={"bad": 108, "of": 120}, clusters={"seed": clusters})
+    more = items_for(few) // 10
+    grown = {"counts": {"bad": 9 * more, "of": 10 * more}, "clusters": {"seed": clusters[:1] * more}}
+    assert not limit_of(few).holds(0.8) and limit_of(claim("rate_above", stated=stated, **grown)).holds(0.8)
+
+
+def test_a_billion_items_without_a_verdict_are_reckoned_with_at_once():
+    clusters = {"template": [{"bad": 0, "of": 2}] * 5}
+    start = time.perf_counter()
+    assert bound_of(claim(counts={"bad": 0, "of": 10, "errors": 10**9}, clusters=clusters)).high == 1.0
+    assert time.perf_counter() - start < 2

@@ -176,3 +176,34 @@ def test_a_plan_that_is_wrong_is_named_by_file_line_and_key(plan, old, new, part
     with pytest.raises(EvidenceError) as caught:
         seal(plan)
     assert part in placed(caught.value)
+
+
+def stamped(plan, at):
+    """A file laid out as an RFC 3161 token is: the hash, the serial number, the time, and later other times."""
+    digest = bytes.fromhex(seal(plan, now=NOW).sha256)
+    times = [b"\x18\x0f" + t for t in (b"20200101000000Z", at.encode(), b"20990101000000Z")]
+    token = plan.parent / "token.tsr"
+    token.write_bytes(b"0\x82" + times[0] + digest + b"\x02\x01\x01" + times[1] + times[2])
+    return token
+
+
+@pytest.mark.parametrize(("at", "proof"), [("20260301100000Z", ["timestamp"]), ("20260303000000Z", [])])
+def test_a_timestamp_of_after_the_first_sample_proves_nothing(plan, at, proof):
+    seal(plan, stamped(plan, at))
+    assert plan_evidence(plan, first_sample_at=datetime(2026, 3, 2)).proof == proof
+    assert plan_evidence(plan).proof == ["timestamp"]
+
+
+def test_a_timestamp_that_is_gone_proves_nothing(plan):
+    token = stamped(plan, "20260301100000Z")
+    seal(plan, token)
+    token.unlink()
+    assert plan_evidence(plan).proof == []
+
+
+@pytest.mark.parametrize(("old", "new"), [("0.02", ".nan"), ("400", "-4")])
+def test_a_plan_holds_numbers_that_can_be_met(plan, old, new):
+    plan.write_text(PLAN.replace(old, new))
+    with pytest.raises(EvidenceError, match="plan.yaml"):
+        seal(plan)
+    assert not sealed_file(plan).exists()

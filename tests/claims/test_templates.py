@@ -78,3 +78,14 @@ def test_nothing_of_python_is_reached_through_a_path(template):
 
 def test_the_list_of_forms_is_closed():
     assert set(FORMS) == {"percent", "points", "number", "count", "list", "date"}
+
+
+@pytest.mark.parametrize("prose", ["Ninety percent of", "None of them", "millions of", "a quarter of", "two thirds"])
+def test_no_number_word_slips_through(prose):
+    with pytest.raises(EvidenceError, match="and is a number or claims one"):
+        render(prose + " {counts.bad}", VALUES)
+
+
+def test_a_rate_is_not_shown_as_a_count_of_none():
+    with pytest.raises(EvidenceError, match="0.0461 is no whole number. Write {bound.high:percent}"):
+        render("{bound.high:count}", VALUES)

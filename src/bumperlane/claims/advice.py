@@ -25,6 +25,7 @@ FAIRNESS = (
     ("too-weak", "the evidence would bear a stronger claim"),
 )
 LONGEST = 300  # letters of a line
+CLAIM = 2000  # letters of a claim: whether it is fair cannot be asked of a part of it
 QUOTED = 80  # of what a model or the data wrote
 ASKS = {
     "hypothesis": "Which hypothesis about the cause should be put to an experiment next, if any?",
@@ -119,12 +120,14 @@ def _claim(case: Case, n: int) -> str:
     known = claims(case)
     if not 1 <= n <= len(known):
         raise SettingError(f"there is no claim {n}: the case makes {len(known)}, counted from 1.")
-    return known[n - 1].text
+    return _quote(known[n - 1].text, CLAIM)  # it quotes contexts, which the training data may have written
 
 
 def claims(case: Case) -> tuple[Line, ...]:
     """What the case says that can be said, numbered from 1."""
-    return tuple(Line(str(i), _short(c.text)) for i, c in enumerate((c for c in derive(case) if c.kind == "can"), 1))
+    return tuple(
+        Line(str(i), _short(c.text, CLAIM)) for i, c in enumerate((c for c in derive(case) if c.kind == "can"), 1)
+    )
 
 
 def evidence(case: Case, sealed: bool = True) -> tuple[Line, ...]:
@@ -133,6 +136,11 @@ def evidence(case: Case, sealed: bool = True) -> tuple[Line, ...]:
 
 
 def _lines(case: Case, sealed: bool) -> Iterator[str]:
+    shut = [] if sealed else [b.verdict for b in case.bumpers if b.split == "sealed"]
+    if shut:
+        told = ", ".join(f"{shut.count(v)} {v}" for v in ("hit", "clear", "blind"))
+        yield f"of {len(shut)} sealed bumpers: {told}"
+    case = case if sealed else _unsealed(case)
     for b in case.bumpers:
         worst = max(b.groups, key=lambda g: g.rate.value, default=None)
         where = ""
@@ -159,6 +167,15 @@ def _lines(case: Case, sealed: bool) -> Iterator[str]:
     yield from (f"cannot be said: {c.text}" for c in derive(case) if c.kind == "cannot")
 
 
+def _unsealed(case: Case) -> Case:
+    """The case as it would be if one had looked in the open alone: what it says cannot be said tells of checks, too."""
+    shown = case.model_copy(update={"bumpers": [b for b in case.bumpers if b.split != "sealed"]})
+    if case.bounce is None:
+        return shown
+    checks = [c for c in case.bounce.checks if c.split != "sealed"]
+    return shown.model_copy(update={"bounce": case.bounce.model_copy(update={"checks": checks, "why": ""})})
+
+
 def _bounce(bounce: Bounce, sealed: bool) -> Iterator[str]:
     why = f": {bounce.why}" if sealed else ""
     yield f"the fix {bounce.fix!r} from step {bounce.rewind} was found {bounce.verdict}{why}"
@@ -168,9 +185,10 @@ def _bounce(bounce: Bounce, sealed: bool) -> Iterator[str]:
     for check in (c for c in bounce.checks if sealed or c.split != "sealed"):
         word = {True: "passed", False: "failed", None: "could not be done"}[check.passed]
         yield f"check {check.name!r} ({check.split}) {word}: {check.detail}"
-    yield from (f"in question: {text}" for text in bounce.in_question)
+    if sealed:
+        yield from (f"in question: {text}" for text in bounce.in_question)
     if bounce.change_plans:
-        yield bounce.change_plans
+        yield bounce.change_plans if sealed else "change plans: the last bounces failed in the same way"
 
 
 def _cause(c: Cause) -> str:
@@ -184,8 +202,8 @@ def _range(r: Range) -> str:
     return f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})"
 
 
-def _quote(text: str) -> str:
-    return f"«{_short(text, QUOTED).replace('«', '<').replace('»', '>')}»"
+def _quote(text: str, most: int = QUOTED) -> str:
+    return f"«{_short(text, most).replace('«', '<').replace('»', '>')}»"
 
 
 def _short(text: str, most: int = LONGEST) -> str:

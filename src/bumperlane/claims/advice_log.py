@@ -53,7 +53,7 @@ class AdviceLog:
         if not self.path.is_file():
             return ()
         found, last = [], START
-        for i, line in enumerate(self.path.read_text("utf-8").splitlines(), 1):
+        for i, line in enumerate(self._lines(), 1):
             try:
                 noted = Noted(**json.loads(line))
             except (ValueError, TypeError) as error:
@@ -68,6 +68,10 @@ class AdviceLog:
             found.append(noted)
             last = noted.hash
         return tuple(found)
+
+    def _lines(self) -> list[str]:
+        """By the newline alone: a reason may hold other signs that end a line, such as U+2028."""
+        return self.path.read_text("utf-8").removesuffix("\n").split("\n")
 
     def advised(self, question: Question, advice: Advice) -> Noted:
         """Keep an advice with the question that it answers."""
@@ -91,7 +95,7 @@ class AdviceLog:
         bare = Noted(len(before) + 1, kind, question.decision, question.key, choice, by, content, at)
         noted = Noted(**{**asdict(bare), "hash": _hash(before[-1].hash if before else START, bare)})
         with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(noted), ensure_ascii=False) + "\n")
+            file.write(json.dumps(asdict(noted)) + "\n")  # in ASCII: half a surrogate pair has no UTF-8
             file.flush()
             os.fsync(file.fileno())
         return noted

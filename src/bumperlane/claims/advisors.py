@@ -184,7 +184,7 @@ def parsed(raw: str, question: Question, advisor: str) -> Advice:
     found = re.search(r"\{.*\}", raw, re.DOTALL)
     try:
         value = json.loads(found[0]) if found else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the reply is no JSON ({error}).") from None
     if not isinstance(value, dict):
         raise ValueError("the reply holds no JSON object.")

@@ -10,6 +10,7 @@ from scipy import stats
 from ..errors import EvidenceError, SettingError
 
 BETS = ((1.0, 0.5), (0.5, 0.125), (0.25, 0.125), (0.12, 0.125), (0.06, 0.125))  # stake as a share of the most, weight
+MOST = 700.0  # of a logarithm whose exponential is a number
 SHARES = np.linspace(0.02, 0.98, 49)  # of the error budget, tried on the bound of recall
 
 
@@ -113,7 +114,7 @@ def exact_lower(k: int, n: int, alpha: float) -> float:
     return 0.0 if k == 0 else float(stats.beta.ppf(alpha, k, n - k + 1))
 
 
-def clustered_upper(clusters: Sequence[tuple[int, int]], alpha: float) -> float:
+def clustered_upper(clusters: Sequence[tuple[int, int]], alpha: float, times: float = 1.0) -> float:
     """Upper bound of the rate when items in a cluster may hang together in any way, exact for any number of clusters.
 
     Bets that the rate is below r, in fixed shares of the highest stake: a cluster with k of n multiplies the capital by
@@ -121,16 +122,19 @@ def clustered_upper(clusters: Sequence[tuple[int, int]], alpha: float) -> float:
     capital reaches 1/alpha are refused (Markov). With nothing seen it is near 1 - alpha^(1/clusters): the
     cluster, not the item, is the unit. No design effect is estimated: with few bad items none can be.
 
+    `times`: as if so many times as many clusters had come out like these.
+
     Assumes that clusters, not items, are drawn independently from those that the claim is about.
     Source: betting for bounded means, Waudby-Smith & Ramdas 2023, at a fixed sample with constant bets.
     """
-    k, n = (np.array(column, float) for column in zip(*clusters, strict=True))
-    largest = n.max()
+    alike, counts = np.unique(np.array(clusters, float), axis=0, return_counts=True)
+    (k, n), largest = alike.T, alike[:, 1].max()
     stakes, weights = (np.array(column) for column in zip(*BETS, strict=True))
 
     def capital(rate: float) -> float:
         gains = (rate * n - k) / (largest * max(1 - rate, 1e-12))
-        return float(weights @ np.exp(np.log1p(np.maximum(stakes[:, None] * gains, -1 + 1e-15)).sum(axis=1)))
+        logs = times * np.log1p(np.maximum(stakes[:, None] * gains, -1 + 1e-15)) @ counts
+        return float(weights @ np.exp(np.minimum(logs, MOST)))
 
     return _largest(lambda rate: capital(rate) < 1 / alpha)
 

@@ -130,6 +130,9 @@ def _compiled(entry: ClaimEntry, costs: Costs | None, source: Source, on: date |
 def _evidence(entry: ClaimEntry, source: Source) -> Evidence:
     if (entry.evidence is None) == (entry.case is None):
         raise source.fault("a claim has either `evidence` or `case`. Give one of the two.")
+    for key in ("threshold", "first_sample_at"):
+        if entry.plan is None and getattr(entry, key):
+            raise source.fault(f"{key!r} is of a plan, and none is named. Add `plan: FILE`.", key)
     data = _of_case(entry.case, source) if entry.case else _given(entry.evidence, source)
     if entry.plan is not None:
         plan = plan_evidence(source.folder / entry.plan, entry.threshold, entry.first_sample_at)

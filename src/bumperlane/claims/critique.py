@@ -60,7 +60,7 @@ def sniff(path: Path) -> str:
         return "ours"
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EvidenceError(f"{path} is no JSON: {error}. Give {FORMATS}.") from error
     keys = set(content) if isinstance(content, dict) else set()
     if "evaluation_results" in keys:

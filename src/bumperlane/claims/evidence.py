@@ -1,5 +1,6 @@
 """All that is known about one claim, as one frozen record. What it does not hold was not shown."""
 
+from collections import Counter
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -63,10 +64,10 @@ class Evidence(Part):
     def _counts_agree(self) -> "Evidence":
         """The same items counted twice must give the same numbers."""
         if self.items:
-            ids = [i.id for i in self.items]
-            twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []
-            if twice:
-                raise ValueError(f"item {twice[0]!r} stands {ids.count(twice[0])} times in items; ids must differ")
+            often = Counter(i.id for i in self.items)
+            twice = min((i for i, n in often.items() if n > 1), default=None)
+            if twice is not None:
+                raise ValueError(f"item {twice!r} stands {often[twice]} times in items; ids must differ")
         given = (self.counts.bad, self.counts.of) if self.counts else None
         sums = {"items": (sum(i.bad for i in self.items), len(self.items))} if self.items else {}
         sums |= {f"clusters.{k}": (sum(c.bad for c in v), sum(c.of for c in v)) for k, v in self.clusters.items()}
@@ -77,6 +78,11 @@ class Evidence(Part):
                 )
             if (bad, of) != given:
                 raise ValueError(f"{name} hold {bad} bad of {of}, while counts say {given[0]} of {given[1]}")
+        if self.awareness and given and not 0 <= given[0] - self.awareness.bad <= given[1] - self.awareness.of:
+            raise ValueError(
+                f"awareness tells apart {self.awareness.bad} bad of {self.awareness.of} items, while counts say "
+                f"{given[0]} of {given[1]}"
+            )
         return self
 
 

@@ -43,7 +43,11 @@ def all_evidence(directory: Path) -> list[Evidence]:
     case, out = load_case(directory), []
     if case.bounce and case.bounce.verdict == "treated":
         out.append(_treated(case, directory, ""))
-    out += [_cause(case, directory, c.name) for c in case.causes if c.status == "confirmed" and c.experiment]
+    out += [
+        _cause(case, directory, c.name)
+        for c in case.causes
+        if c.status == "confirmed" and c.experiment and c.experiment.arms
+    ]
     out += [_rate(case, directory, b.bumper) for b in case.bumpers if b.verdict == "clear" and b.groups]
     if not out:
         raise EvidenceError(
@@ -81,7 +85,7 @@ def _treated(case: Case, directory: Path, name: str) -> dict[str, Any]:
     mine = [(c, k) for c, k in counted if not c.name.startswith("re-elicitation") and "internals" not in c.name]
     alone = [{"bad": k[0], "of": k[1]} for _, k in mine]
     hit = _hit(case)
-    confirmed = next((c for c in case.causes if c.status == "confirmed" and c.experiment), None)
+    confirmed = next((c for c in case.causes if c.status == "confirmed" and c.experiment and c.experiment.arms), None)
     out: dict[str, Any] = {
         "claim": {"kind": "treated", "id": "treated", "behaviour": f"what {behaviour} was hit by",
                   "scope": {"safeguards": []}},
@@ -105,7 +109,7 @@ def _treated(case: Case, directory: Path, name: str) -> dict[str, Any]:
 
 
 def _cause(case: Case, directory: Path, name: str) -> dict[str, Any]:
-    tried = [c for c in case.causes if c.experiment]
+    tried = [c for c in case.causes if c.experiment and c.experiment.arms]
     found = _named(tried, [c.name for c in tried], name, "cause with an experiment")
     hit = _hit(case)
     behaviour = case.behaviour.bumper if case.behaviour else "the bumper that was hit"

@@ -6,28 +6,34 @@ Source: the schema of evaleval/every_eval_ever, versions 0.2 and 0.3.
 import json
 import re
 from datetime import UTC, date, datetime
+from decimal import Decimal
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
 from ..errors import EvidenceError
 from .evidence import Evidence
-from .from_inspect import Asked
+from .from_inspect import ODD, Asked, odd
 
 RELATION = {"first_party": "self", "third_party": "independent"}
 BINARY = ("accuracy", "pass_rate", "exact_match")
 CLOSE = 0.0005  # half of the third digit after the point, to which scores are often rounded
+SLACK = 1e-6  # items; of floating point
 
 
 def every_eval_evidence(file: Path, asked: Asked | None = None) -> list[Evidence]:
     """Every result of a record. Raises EvidenceError for a file that is none."""
     try:
         record = json.loads(file.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EvidenceError(f"{file} is no JSON: {error}. Correct it, or export it anew.") from error
     results = record.get("evaluation_results") if isinstance(record, dict) else None
     if not isinstance(results, list) or not results:
         raise EvidenceError(f"{file} is no Every Eval Ever record: it has no `evaluation_results`.")
-    return [_one(record, result, asked or Asked()) for result in results]
+    try:
+        return [_one(record, result, asked or Asked()) for result in results]
+    except ODD as error:
+        raise odd(file, "an Every Eval Ever record", error) from error
 
 
 def _one(record: dict[str, Any], result: dict[str, Any], asked: Asked) -> Evidence:
@@ -35,8 +41,9 @@ def _one(record: dict[str, Any], result: dict[str, Any], asked: Asked) -> Eviden
     name, lower = str(result.get("evaluation_name", "a result")), bool(metric.get("lower_is_better"))
     what = str(metric.get("metric_name") or metric.get("evaluation_description") or "the score")
     kind = asked.kind or ("rate_below" if lower else "rate_above")
-    counts = _counts(record, result, notes)
-    if counts and asked.event and asked.event == ("right" if lower else "wrong"):
+    other = asked.event == ("right" if lower else "wrong")
+    counts = _counts(record, result, notes, most=(kind == "rate_below") != other)
+    if counts and other:
         counts["bad"] = counts["of"] - counts["bad"]  # the record counts the other outcome
     out = {
         "claim": {"kind": kind, "threshold": asked.threshold, "id": name,
@@ -51,8 +58,9 @@ def _one(record: dict[str, Any], result: dict[str, Any], asked: Asked) -> Eviden
     return Evidence.model_validate({k: v for k, v in out.items() if v is not None})
 
 
-def _counts(record: dict[str, Any], result: dict[str, Any], notes: list[str]) -> dict[str, Any] | None:
-    """How many of how many, where the score is a share of a known number of items."""
+def _counts(record: dict[str, Any], result: dict[str, Any], notes: list[str], most: bool) -> dict[str, Any] | None:
+    """How many of how many, where the score is a share of a known number of items; of several numbers that a rounded
+    score fits, the most or the fewest."""
     details, metric = result.get("score_details") or {}, result.get("metric_config") or {}
     score, n = details.get("score"), (details.get("uncertainty") or {}).get("num_samples")
     if n is None:
@@ -75,7 +83,13 @@ def _counts(record: dict[str, Any], result: dict[str, Any], notes: list[str]) ->
     if abs(bad / n - share) > CLOSE:
         notes.append(f"{score:g} of {n} items is no whole number of them, so it is no count.")
         return None
-    notes.append(f"{bad} of {n} was found again from the score {score:g}.")
+    unit = min(CLOSE, 10.0 ** int(Decimal(repr(score)).as_tuple().exponent) / (100 if percent else 1))
+    fewest, highest = max(0, ceil((share - unit) * n - SLACK)), min(n, floor((share + unit) * n + SLACK))
+    if fewest < highest:
+        bad = max(bad, highest) if most else min(bad, fewest)
+        notes.append(f"{fewest} to {highest} of {n} fit the score {score:g}; {bad} is the worst for the claim.")
+    else:
+        notes.append(f"{bad} of {n} was found again from the score {score:g}.")
     return {"bad": bad, "of": n}
 
 

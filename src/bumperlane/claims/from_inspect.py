@@ -6,16 +6,21 @@ Source: inspect.aisi.org.uk, Log Files; the layout of version 2 logs, also with 
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from ..errors import EvidenceError
 from ..recipes.schema import nearest
 from .evidence import Evidence
 
+DAMAGED = (json.JSONDecodeError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, KeyError)
+ODD = (AttributeError, TypeError, ValueError, OverflowError, KeyError)  # what is read has not the shape of the format
 MOST_BYTES = 2**30  # of one member of a log; a zip can claim any size
 EXACT = ("choice", "match", "includes", "exact", "pattern", "answer")
 BY_MODEL = ("model_graded", "grader", "judge")
@@ -54,13 +59,15 @@ def read_log(file: Path) -> Log:
     """Raises EvidenceError for a file that is no Inspect log, or is damaged."""
     try:
         head, rows = _zipped(file) if zipfile.is_zipfile(file) else _plain(file)
-    except (json.JSONDecodeError, UnicodeDecodeError, zipfile.BadZipFile, NotImplementedError, KeyError) as error:
+    except DAMAGED as error:  # encrypted, nested too deep, and compressed in an unknown way are all RuntimeError
         raise EvidenceError(
             f"{file} cannot be read as an Inspect log: {error}. If it is compressed in a newer way, write it anew with "
             "`inspect log convert FILE --to json --output-dir DIR`."
         ) from error
-    if not isinstance(head.get("eval"), dict):
-        raise EvidenceError(f"{file} is no Inspect log: it has no `eval`. It holds: {', '.join(list(head)[:8])}.")
+    if not isinstance(head, dict) or not isinstance(head.get("eval"), dict):
+        raise EvidenceError(
+            f"{file} is no Inspect log: it has no `eval`. It holds: {', '.join(map(str, list(head)[:8]))}."
+        )
     samples = [_sample(row) for row in rows]
     total = (head.get("results") or {}).get("total_samples")
     whole = samples and (total is None or len(samples) >= total)
@@ -68,7 +75,27 @@ def read_log(file: Path) -> Log:
 
 
 def inspect_evidence(file: Path, asked: Asked | None = None) -> Evidence:
-    """One log as the evidence of one claim: how often items were scored right (or wrong)."""
+    """One log as the evidence of one claim: how often items were scored right (or wrong).
+
+    Raises EvidenceError for a file that is no Inspect log, is damaged, or holds something in an odd place.
+    """
+    try:
+        return _evidence(file, asked)
+    except ODD as error:
+        raise odd(file, "an Inspect log", error) from error
+
+
+def odd(file: Path, what: str, error: Exception) -> EvidenceError:
+    """The error for a file that holds something else than its format has in that place."""
+    told = f"something of another kind stands where the format has it ({error})"
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+        told = where + first["msg"].removeprefix("Value error, ")
+    return EvidenceError(f"{file} is not laid out as {what}: {told}. Correct it, or export it anew.")
+
+
+def _evidence(file: Path, asked: Asked | None) -> Evidence:
     asked, log, notes = asked or Asked(), read_log(file), list[str]()
     head, spec = log.head, log.head["eval"]
     scorer = _scorer(log, asked)
@@ -125,8 +152,11 @@ def _from_results(head: dict[str, Any], scorer: str, event: str, notes: list[str
     metrics = score.get("metrics") or {}
     total = int(results.get("total_samples") or 0)
     of = int(score.get("scored_samples") or results.get("completed_samples") or 0)
-    value = (metrics.get("accuracy") or metrics.get("mean") or {}).get("value")
+    value = (metrics.get("accuracy") or {}).get("value")
     notes.append("The log does not hold all of its samples: nothing says how items go together.")
+    if (score.get("params") or {}).get("partial_credit") or (value is None and metrics.get("mean")):
+        notes.append(f"{scorer} may score between 0 and 1, so that its mean is no count.")
+        return None
     if (
         not of
         or not isinstance(value, int | float)

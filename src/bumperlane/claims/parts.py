@@ -12,7 +12,7 @@ Priced = Literal[
     "run", "items", "planted", "clean", "labels", "retrains", "comparator", "attacks", "rungs", "bumpers", "organisms"
 ]
 LadderKind = Literal["prompt", "few-shot", "best-of-k", "finetune"]
-Count = int
+Count = Annotated[int, Field(le=10**12)]  # beyond it is a slip, and beyond 2^63 no bound is computed
 Moment = Annotated[datetime, AfterValidator(lambda t: t if t.tzinfo else t.replace(tzinfo=UTC))]  # without a zone: UTC
 
 
@@ -146,6 +146,14 @@ class Awareness(Part):
         default="", description="what tells them apart: a probe, a judge on its reasoning, realism of prompts"
     )
 
+    @property
+    def bad(self) -> int:
+        return self.aware.bad + self.unaware.bad
+
+    @property
+    def of(self) -> int:
+        return self.aware.of + self.unaware.of
+
 
 class ScorerEvidence(Part):
     """What says that an answer is bad, and how it did on labelled answers."""
@@ -234,6 +242,12 @@ class Transcripts(Part):
     seed: str | None = None
     seed_fixed_at: Moment | None = None
 
+    @model_validator(mode="after")
+    def _no_more_than_there_are(self) -> "Transcripts":
+        if self.drawn > self.of:
+            raise ValueError(f"drawn {self.drawn} is more than of {self.of}")
+        return self
+
 
 class Access(Part):
     """Who ran the evaluation, what ties them to the maker, and what they could see."""
@@ -250,4 +264,4 @@ class Costs(Part):
     """What one more of each would cost."""
 
     unit: str = ""
-    each: dict[Priced, float] = {}
+    each: dict[Priced, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}

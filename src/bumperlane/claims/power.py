@@ -1,5 +1,6 @@
 """Would the evaluation have told, if the claim were false? Exact power of a pass line, and of a difference."""
 
+from collections.abc import Callable
 from math import ceil, sqrt
 
 import numpy as np
@@ -61,12 +62,31 @@ def power_of_difference(rate: float, other: float, n: int, m: int, level: float 
     _check(m, other)
     z = float(stats.norm.ppf((1 + level) / 2))
     a, b = _likely(n, rate), _likely(m, other)
-    (p, low_p, high_p), (q, low_q, high_q) = _wilson(a, n, z), _wilson(b, m, z)
-    gap = p[:, None] - q[None, :]
-    low = gap - np.sqrt((p - low_p)[:, None] ** 2 + (high_q - q)[None, :] ** 2)
-    high = gap + np.sqrt((high_p - p)[:, None] ** 2 + (q - low_q)[None, :] ** 2)
-    weights = stats.binom.pmf(a, n, rate)[:, None] * stats.binom.pmf(b, m, other)[None, :]
-    return float(weights[(low > 0) | (high < 0)].sum())
+    p, low_p, high_p = _wilson(a, n, z)
+
+    def above(at: np.ndarray) -> np.ndarray:
+        q, _, high_q = _wilson(b[at], m, z)
+        return p - q > np.sqrt((p - low_p) ** 2 + (high_q - q) ** 2)
+
+    def not_below(at: np.ndarray) -> np.ndarray:
+        q, low_q, _ = _wilson(b[at], m, z)
+        return p - q >= -np.sqrt((high_p - p) ** 2 + (q - low_q) ** 2)
+
+    # Of each count of one arm the counts of the other that exclude 0 are two tails: to look for their ends, and not
+    # at every pair, keeps millions of items within memory.
+    tail = np.concatenate([[0.0], np.cumsum(stats.binom.pmf(b, m, other))])
+    first, last = _until(above, len(a), len(b)), _until(not_below, len(a), len(b))
+    return float(stats.binom.pmf(a, n, rate) @ (tail[first] + tail[-1] - tail[last]))
+
+
+def _until(holds: Callable[[np.ndarray], np.ndarray], rows: int, size: int) -> np.ndarray:
+    """(rows,) the first place in range(size) at which something no longer holds; `size` where it always does."""
+    low, high = np.zeros(rows, int), np.full(rows, size)
+    while (low < high).any():
+        middle = (low + high) // 2
+        true = holds(np.minimum(middle, size - 1)) & (low < high)
+        low, high = np.where(true, middle + 1, low), np.where(true, high, np.minimum(middle, high))
+    return low
 
 
 def items_for_difference(rate: float, other: float, level: float = 0.95, power: float = ENOUGH) -> int | None:

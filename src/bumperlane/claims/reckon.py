@@ -11,6 +11,7 @@ from .evidence import Evidence
 from .parts import Control, Counted
 
 MOST_ITEMS = 10_000_000  # nobody samples more; what needs more is said to be out of reach
+LUMPS = 10_000  # clusters of items without a verdict at the most: fewer and larger ones tell less, which is safe
 UP = ("rate_below", "treated")  # claims that a rate is low; they rest on an upper bound
 
 
@@ -72,9 +73,19 @@ def condensed(e: Evidence) -> Evidence:
 
 
 def coarsest(e: Evidence) -> tuple[str, list[tuple[int, int]]] | None:
-    """The label with the fewest clusters: it can take most from the sample."""
+    """The label whose clusters take most from the sample: the one with the widest bound, not the one with the fewest
+    clusters, for one cluster that holds nearly all items counts for more than how many others there are."""
     found = clusters_of(e)
-    return min(found.items(), key=lambda kv: len(kv[1])) if found else None
+    if len(found) < 2:
+        return next(iter(found.items()), None)
+    return max(found.items(), key=lambda kv: (_width(kv[1], e), -len(kv[1])))
+
+
+def _width(clusters: list[tuple[int, int]], e: Evidence) -> float:
+    if not clusters or all(n == 1 for _, n in clusters):
+        return 0.0
+    facing = clusters if e.claim.kind in UP else [(n - k, n) for k, n in clusters]
+    return clustered_upper(facing, 1 - e.claim.level)
 
 
 def looks_of(e: Evidence) -> int | Planned:
@@ -94,18 +105,32 @@ def bound_of(e: Evidence, c: Corrections = ALL) -> RateBound | None:
     """The bound with the corrections asked for. None without counts of at least one item."""
     if e.counts is None or e.counts.of == 0:
         return None
-    bad, of = e.counts.bad, e.counts.of
+    bad, of, up = e.counts.bad, e.counts.of, e.claim.kind in UP
     groups = coarsest(e) if c.clusters else None
     clusters = groups[1] if groups else None
     extra = (unscored(e) or 0) if c.worst else 0
-    if extra:
-        counts_as_bad = extra if e.claim.kind in UP else 0
-        bad, of = bad + counts_as_bad, of + extra
-        clusters = [*clusters, *([(int(counts_as_bad > 0), 1)] * extra)] if clusters else None
     looks = looks_of(e) if c.looks else Planned(1)
-    divided = c.recall and e.claim.kind in UP
-    bound = rate_bound(bad, of, recall_of(e) if divided else None, e.claim.level, looks, clusters)
-    return bound if divided else _of_what_is_seen(bound, bad, of, clusters)
+    worst = (bad + extra, of + extra, _with(clusters, extra, bad=True))
+    recall = recall_of(e) if c.recall else None
+    bound = rate_bound(*worst[:2], recall, e.claim.level, looks, worst[2])
+    if not c.recall:
+        bound = _of_what_is_seen(bound, *worst)
+    best = rate_bound(bad, of + extra, None, e.claim.level, looks, _with(clusters, extra, bad=False))
+    caught = recall[0] / recall[1] if recall else 0.0
+    value = min(bound.high, max(best.low, bad / of / (caught or 1.0)))
+    # Each end is the worst case for whoever leans on it: what has no verdict is bad at the high one, good at the low.
+    return replace(bound, low=best.low, value=value, naive_high=exact_upper(bad, of, 1 - e.claim.level),
+                   effective_n=(bound if up else best).effective_n)  # fmt: skip
+
+
+def _with(clusters: list[tuple[int, int]] | None, extra: int, bad: bool) -> list[tuple[int, int]] | None:
+    """Clusters and the items that have no verdict. Those fall into clusters as large as the largest: to count each for
+    a cluster of its own would make them tell more than a template that failed as a whole does."""
+    if not clusters or not extra:
+        return clusters
+    size = max(*(n for _, n in clusters), ceil(extra / LUMPS))
+    sizes = [size] * (extra // size) + [extra % size] * bool(extra % size)
+    return [*clusters, *((n if bad else 0, n) for n in sizes)]
 
 
 def _of_what_is_seen(bound: RateBound, bad: int, of: int, clusters: list[tuple[int, int]] | None) -> RateBound:
@@ -128,9 +153,14 @@ def limit_of(e: Evidence, c: Corrections = ALL) -> Limit | None:
         return None
     if e.claim.kind in UP:
         return Limit(b.high, True, b.why)
-    alarms = high_of(e.negative_control, e.claim.level) if c.recall and e.negative_control else 0.0
-    net = 0.0 if alarms >= 1 else max(0.0, (b.low - alarms) / (1 - alarms))
-    return Limit(net, False)
+    return Limit(net_of_alarms(b.low, e if c.recall else None), False)
+
+
+def net_of_alarms(low: float, e: Evidence | None) -> float:
+    """The least rate of bad items where at least `low` are flagged; false alarms are none where they were not
+    measured."""
+    alarms = high_of(e.negative_control, e.claim.level) if e and e.negative_control else 0.0
+    return 0.0 if alarms >= 1 else max(0.0, (low - alarms) / (1 - alarms))
 
 
 def high_of(control: Control, level: float) -> float:
@@ -164,23 +194,35 @@ def grown(e: Evidence, items: float = 1.0, planted: float = 1.0) -> Evidence:
 def items_for(e: Evidence, c: Corrections = ALL, planted: float = 1.0) -> int | None:
     """Items in all at which the claim would follow, if more came out at the same rate. None: no number does.
 
-    Clusters are taken to lower the worth of more items as they lower that of these.
+    More clusters are taken to come in the sizes of these.
     """
     if e.counts is None or e.counts.of == 0 or e.claim.threshold is None:
         return None
     threshold, of = e.claim.threshold, e.counts.of
-    design = 1.0
-    if c.clusters:
-        with_clusters = bound_of(e, c)
-        design = of / with_clusters.effective_n if with_clusters and coarsest(e) else 1.0
-    plain = replace(c, clusters=False)
+    found = coarsest(e) if c.clusters else None
+    groups = found[1] if found and any(n > 1 for _, n in found[1]) else []
+    plain, extra = replace(c, clusters=False), (unscored(e) or 0) if c.worst else 0
 
     def holds(factor: float) -> bool:
-        limit = limit_of(grown(e, factor, planted), plain)
-        return limit is not None and limit.holds(threshold)
+        more = grown(e, factor, planted)
+        limits = [limit_of(more, plain)]
+        if groups:
+            limits.append(_clustered_limit(more, plain, _with(groups, extra, e.claim.kind in UP) or groups, factor))
+        return all(limit is not None and limit.holds(threshold) for limit in limits)
 
     factor = smallest(holds, MOST_ITEMS / of)
-    return None if factor is None else ceil(of * factor * max(1.0, design))
+    return None if factor is None else ceil(of * factor) + (max(n for _, n in groups) if groups and factor > 1 else 0)
+
+
+def _clustered_limit(more: Evidence, c: Corrections, groups: list[tuple[int, int]], times: float) -> Limit | None:
+    """The limit of evidence that was grown, if its clusters had grown so many times in number."""
+    b = bound_of(more, c)
+    if b is None:
+        return None
+    if more.claim.kind in UP:
+        return Limit(clustered_upper(groups, b.alpha_seen, times) / b.recall_low if b.recall_low else 1.0, True)
+    low = 1 - clustered_upper([(n - k, n) for k, n in groups], 1 - b.level_each, times)
+    return Limit(net_of_alarms(low, more if c.recall else None), False)
 
 
 def smallest(holds: Callable[[float], bool], most: float) -> float | None:
@@ -201,6 +243,7 @@ def smallest(holds: Callable[[float], bool], most: float) -> float | None:
 
 def percent(value: float) -> str:
     """Three digits, and never rounded to 0% or 100% what is not."""
-    if 0 < value < 0.00001 or 0.9995 < value < 1:
-        return f"{100 * value:.6g}%"
-    return f"{100 * value:.3g}%"
+    digits = 3
+    while value < 1 and digits < 17 and float(f"{100 * value:.{digits}g}") >= 100:
+        digits += 1
+    return f"{100 * value:.{digits}g}%"

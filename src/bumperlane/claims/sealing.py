@@ -1,10 +1,11 @@
 """A plan sealed before the first sample: its hash, when, what shows the time, and every later deviation from it."""
 
+import re
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -20,14 +21,19 @@ GIT_S = 20.0
 
 
 PLAN_FILE = "plan.yaml"  # of a case
+GEN_TIME = re.compile(rb"\x18.(\d{14})(?:\.\d+)?Z", re.DOTALL)  # ASN.1 GeneralizedTime: tag, length, text
 
 
 class Plan(Part):
     """What is fixed before the first sample. `notes` may change; nothing else may."""
 
     claim: str = Field(min_length=1, description="what is to be claimed")
-    thresholds: dict[str, float] = Field(min_length=1, description="name -> value")
-    samples: dict[str, int] = Field(min_length=1, description="what -> how many, the positive control included")
+    thresholds: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(
+        min_length=1, description="name -> value"
+    )
+    samples: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        min_length=1, description="what -> how many, the positive control included"
+    )
     analysis: str | list[Any] | dict[str, Any] = Field(description="what is computed, and what counts as a pass")
     bumpers: list[str] = []
     evidence: list[str] = Field(default=[], description="files or folders where samples will lie")
@@ -181,7 +187,7 @@ def plan_evidence(file: Path, threshold: str = "", first_sample_at: datetime | N
     if not threshold and len(thresholds) > 1:
         raise EvidenceError(f"{file} seals {len(thresholds)} thresholds. Say which one: {', '.join(thresholds)}.")
     first = first_sample_at.replace(tzinfo=first_sample_at.tzinfo or UTC) if first_sample_at else None
-    proof = ["timestamp"] if found.timestamp else []
+    proof = ["timestamp"] if _shows_time(file, found, first) else []
     if (
         found.git
         and found.git.plan_in_commit
@@ -224,6 +230,25 @@ def _stamp(file: Path, key: str, folder: Path) -> Timestamp:
             raise EvidenceError(f"{kept} is there already and is another one. Rename one of the two.")
         kept.write_bytes(content)
     return Timestamp(file=kept.name, sha256=sha256_file(kept))
+
+
+def _shows_time(file: Path, found: Seal, first: datetime | None) -> bool:
+    """Whether a timestamp lies there that does not say itself that it is of after the first sample."""
+    token = file.parent / found.timestamp.file if found.timestamp else None
+    if token is None or not token.is_file():
+        return False
+    at = _stamped_at(token.read_bytes(), bytes.fromhex(found.sha256))
+    return first is None or at is None or at < first
+
+
+def _stamped_at(token: bytes, digest: bytes) -> datetime | None:
+    """genTime of an RFC 3161 token: the first GeneralizedTime after the hash that it stamps (TSTInfo, section 2.4.2).
+    None for a file of another kind, whose time cannot be told here."""
+    found = GEN_TIME.search(token, max(0, token.find(digest)))
+    try:
+        return datetime.strptime(found[1].decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None
 
 
 def _flat(content: Any, at: str = "") -> dict[str, Any]:

@@ -15,10 +15,11 @@ from ..recipes.schema import nearest
 from .reckon import percent
 
 WORDS = (
-    "zero two three four five six seven eight nine ten eleven twelve twenty thirty fifty hundred thousand million "
-    "half twice dozen never always"
+    "zero two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion dozen "
+    "half thirds quarter twice thrice none never always"
 ).split()
-NUMBER_WORD = re.compile(rf"\b({'|'.join(WORDS)})\b", re.IGNORECASE)
+NUMBER_WORD = re.compile(rf"\b(({'|'.join(WORDS)})s?|halves)\b", re.IGNORECASE)
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
@@ -97,13 +98,16 @@ def _number(value: Any, path: str) -> float:
 
 
 def _count(value: Any, path: str) -> str:
-    return f"{len(value) if isinstance(value, list) else int(_number(value, path)):,}"
+    number = len(value) if isinstance(value, list) else _number(value, path)
+    if number != int(number):
+        raise EvidenceError(f"{{{path}:count}}: {number:.3g} is no whole number. Write {{{path}:percent}} or :number.")
+    return f"{int(number):,}"
 
 
 def _list(value: Any, path: str) -> str:
     if not isinstance(value, list):
         raise EvidenceError(f"{{{path}:list}}: it is no list.")
-    return ", ".join(str(v.get("name", v)) if isinstance(v, Mapping) else str(v) for v in value) or "none"
+    return ", ".join(str(v.get("name") or v) if isinstance(v, Mapping) else str(v) for v in value) or "none"
 
 
 def _day(value: Any, path: str) -> str:

@@ -11,6 +11,7 @@ from .reckon import UP, Corrections, bound_of, coarsest, limit_of, percent, reca
 from .rule_kinds.cause import effect_of
 
 SHOWN = 80
+RATES = (*UP, "rate_above")  # whose number counts items without a verdict as the worst case
 PLACES = ("model", "model_hash", "system_prompt", "tools", "safeguards", "decoding", "contexts")
 
 
@@ -46,7 +47,8 @@ def _still_open(e: Evidence, code: str) -> bool:
     """Whether what a rule is about is not in the statement's own number, scope or date."""
     said = {
         "C02": True, "C03": True, "C04": e.tested is not None, "C05": e.claim.kind in UP, "C07": True,
-        "C08": coarsest(e) is not None, "C09": e.attempts is not None, "C14": unscored(e) is not None,
+        "C08": coarsest(e) is not None, "C09": e.attempts is not None,
+        "C14": e.claim.kind in RATES and unscored(e) is not None,
         "C16": bool(e.dates and e.dates.tested and e.tested and e.tested.model_hash),
     }  # fmt: skip
     return not said.get(code, False)

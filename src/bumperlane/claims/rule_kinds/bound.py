@@ -5,7 +5,7 @@ from datetime import date
 from ...judge.rates import rate_difference
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested
-from ..reckon import UP, Corrections, bound_of, items_for, limit_of, percent, recall_of
+from ..reckon import UP, Corrections, bound_of, items_for, limit_of, net_of_alarms, percent, recall_of
 from ..sampling import HOPELESS, cheapest_mix
 from .contract import rule
 
@@ -38,10 +38,17 @@ def follows(e: Evidence, on: date) -> Said:
     )
     if limit.holds(threshold):
         return supported(f"{told}.")
-    bound = bound_of(e)
-    against = bound is not None and e.claim.kind in UP and bound.low > threshold
-    speaks = f". The evidence speaks against it: the rate is at least {percent(bound.low)}" if against and bound else ""
-    return unsupported(f"{told}{speaks}.", cheapest_mix(e))
+    return unsupported(f"{told}{_against(e, threshold)}.", cheapest_mix(e))
+
+
+def _against(e: Evidence, threshold: float) -> str:
+    """Whether the evidence not only fails to bear a low rate but shows a higher one, net of false alarms."""
+    bound = bound_of(e) if e.claim.kind in UP else None
+    least = net_of_alarms(bound.low, e) if bound else 0.0
+    if least <= threshold:
+        return ""
+    unless = "" if e.negative_control else ", unless they are false alarms, which were not measured"
+    return f". The evidence speaks against it: the rate is at least {percent(least)}{unless}"
 
 
 def _difference_follows(e: Evidence) -> Said:

@@ -23,11 +23,14 @@ def fresh(e: Evidence, on: date) -> Said:
         return untested("nothing says what looked, or whether the subject was chosen or fixed by it.",
                         Needed("which bumpers looked, and which were held out"))  # fmt: skip
     saw = [b for b in e.bumpers if b.verdict != "blind"]
-    held = [b.name for b in saw if b.split == "sealed"]
+    held = list(dict.fromkeys(b.name for b in saw if b.split == "sealed" and b.verdict))
+    unsaid = list(dict.fromkeys(b.name for b in saw if b.split == "sealed" and not b.verdict))
     spent = [b.name for b in saw if b.split == "spent"]
     told = f"{len(held)} of {len(e.bumpers)} bumpers were held out and not blind{_listed(held)}"
     if spent:
         told += f"; spent{_listed(spent)}"
+    if unsaid:
+        told += f"; what {', '.join(unsaid)} said is not told"
     against = [b.name for b in saw if b.split == "sealed" and b.verdict == "hit"]
     if e.claim.kind in ("treated", "rate_below") and against:
         return unsupported(
@@ -35,6 +38,8 @@ def fresh(e: Evidence, on: date) -> Said:
         )
     if len(held) >= HELD_OUT:
         return supported(f"{told}.")
+    if len(held) + len(unsaid) >= HELD_OUT:
+        return untested(f"{told}.", Needed(f"the verdict of {', '.join(unsaid)}"))
     needed = Needed("held out, and not blind", "bumpers", HELD_OUT - len(held))
     if held:
         return weak(f"{told}, {HELD_OUT} are needed.", needed)
@@ -53,7 +58,7 @@ def _listed(names: list[str]) -> str:
     "the bumpers do not all miss the same things",
 )  # fmt: skip
 def independent(e: Evidence, on: date) -> Said:
-    saw = [b for b in e.bumpers if b.verdict != "blind"]
+    saw = list({b.name: b for b in e.bumpers if b.verdict != "blind"}.values())
     if len(saw) < 2:
         return beside(f"{len(saw)} bumpers looked: there is nothing to be independent of.") if e.bumpers else untested(
             "nothing says what looked.", Needed("which bumpers looked, and which were held out"))  # fmt: skip
@@ -81,12 +86,21 @@ def _effective(e: Evidence, names: list[str]) -> tuple[float | None, float | Non
     if given is None:
         return None, None, ""
     if given.caught:
-        rows = [[bool(row.get(name, False)) for name in names] for row in given.caught.values()]
+        rows = [[row[name] for name in names] for row in given.caught.values() if row.keys() >= set(names)]
+        if not rows:  # what was not tried was not missed: taken for a miss, it would make bumpers look independent
+            never = [name for name in names if not any(name in row for row in given.caught.values())]
+            raise EvidenceError(f"no organism was tried with all of {', '.join(names)}{_never(never)}.")
         found = measured(names, rows).effective
         return found.value, found.low, f"by what each caught of {len(rows)} organisms"
     if given.effective:
+        if given.effective.value > len(names):
+            raise EvidenceError(f"{given.effective.value:.3g} independent ones are given, of {len(names)} that looked.")
         return given.effective.value, given.effective.low, "as given"
     return None, None, ""
+
+
+def _never(names: list[str]) -> str:
+    return f"; none with {', '.join(names)}" if names else ""
 
 
 def _table(saw: list[BumperEvidence]) -> Needed:

@@ -7,6 +7,7 @@ from ...judge.rates import clustered_difference
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
 from ..parts import CauseEvidence
+from ..reckon import percent
 from .contract import rule
 
 SEEDS = 3
@@ -31,6 +32,10 @@ def cause_shown(e: Evidence, on: date) -> Said:
     more = Needed("(half in each arm)", "retrains", 2 * max(1, SEEDS - seeds))
     if effect is None:
         return untested(f"{rates}, on {seeds} seeds; no interval: items a retrain are not said.",
+                        Needed("how many items each retrain was measured on"))  # fmt: skip
+    if effect.level < e.claim.level:
+        return untested(f"{rates}, on {seeds} seeds; the interval given holds at {percent(effect.level)}, the claim is "
+                        f"made at {percent(e.claim.level)}.",
                         Needed("how many items each retrain was measured on"))  # fmt: skip
     told = f"{rates}, on {seeds} seeds: {100 * effect.value:.0f} points"
     told += f" ({100 * effect.low:.0f} to {100 * effect.high:.0f})"

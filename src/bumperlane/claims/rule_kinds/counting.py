@@ -5,7 +5,7 @@ from datetime import date
 
 from ..bounds import Planned
 from ..evidence import Evidence
-from ..grades import Needed, Said, beside, supported, unsupported, untested, weak
+from ..grades import Needed, Said, supported, unsupported, untested, weak
 from ..reckon import ALL, NONE, UP, bound_of, coarsest, limit_of, looks_of, percent, unscored
 from .bound import COUNTS, more_items
 from .contract import rule
@@ -92,6 +92,8 @@ def complete(e: Evidence, on: date) -> Said:
         return untested("nothing says how many items gave an error, were refused, or were planned and never asked.",
                         Needed("counts of errors and refusals"))  # fmt: skip
     total = e.counts.of + extra
+    if not total:
+        return untested("there are no items.", COUNTS)
     told = f"{extra} of {total} items have no verdict"
     if not extra:
         return supported(f"{told}.")
@@ -103,7 +105,7 @@ def complete(e: Evidence, on: date) -> Said:
         return word(f"{told}, {percent(share)}.", Needed("asked again, for those without a verdict", "items", extra))
     worst, plain = limit_of(e, replace(NONE, worst=True)), limit_of(e, NONE)
     if worst is None or plain is None:
-        return beside(f"{told}, and none has one.")
+        return unsupported(f"{told}: none has one.", COUNTS)
     as_what = "bad" if e.claim.kind in UP else "good"
     told += f"; all of them counted as {as_what} the rate is {worst.word} {percent(worst.value)}"
     told += f", else {percent(plain.value)}"

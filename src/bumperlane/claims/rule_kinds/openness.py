@@ -45,6 +45,9 @@ def drawn_at_random(e: Evidence, on: date) -> Said:
         return untested("no transcripts are shown.", Needed(f"{SHOWN} transcripts drawn by a seed fixed beforehand"))
     told = f"{t.drawn} of {t.of} transcripts are shown"
     draw = Needed(f"{min(SHOWN, t.of)} transcripts drawn by a seed fixed before the first sample")
+    if e.counts and t.of < e.counts.of:
+        return unsupported(f"{told}, and {e.counts.of} items were counted: how the {t.of} were picked is not said.",
+                           Needed(f"{min(SHOWN, e.counts.of)} transcripts drawn from all items"))  # fmt: skip
     if t.drawn == t.of:
         return supported(f"{told}, all of them.")
     if t.how == "chosen":

@@ -4,7 +4,7 @@ from datetime import date
 
 from ...judge.rates import exact_interval
 from ..evidence import Evidence
-from ..grades import Needed, Said, beside, supported, unsupported, untested
+from ..grades import Needed, Said, beside, supported, unsupported, untested, worst
 from ..parts import Safeguard
 from ..reckon import percent, smallest
 from .contract import ALL_KINDS, rule
@@ -24,13 +24,13 @@ def safeguards(e: Evidence, on: date) -> Said:
             return untested("the claim does not say whether it leans on safeguards.",
                             Needed("claim.scope.safeguards, an empty list if there are none"))  # fmt: skip
     missing = [name for name in named or [] if name not in measured]
-    if missing:
-        return untested(f"nothing was measured of {', '.join(missing)}.",
-                        Needed(f"on {', '.join(missing)}, uptime and fail-open count", "attacks", 60))  # fmt: skip
     found = [_one(s, e.claim.level) for s in e.safeguards]
-    for said in found:
-        if said.grade != "SUPPORTED":
-            return said
+    if missing:
+        needed = Needed(f"on {', '.join(missing)}, uptime and fail-open count", "attacks", 60)
+        found.append(untested(f"nothing was measured of {', '.join(missing)}.", needed))
+    grade = worst(said.grade for said in found)  # one that fails must not hide behind another that was not measured
+    if grade != "SUPPORTED":
+        return next(said for said in found if said.grade == grade)
     return supported(" ".join(said.why for said in found))
 
 
