@@ -7,6 +7,7 @@ CASE/report.html   the page
 """
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -23,7 +24,8 @@ Stage = Literal["check", "trace", "bounce"]
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A number that is not finite compares as false with everything, so no check of it could ever fail.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Range(Part):
@@ -294,7 +296,9 @@ def load_case(directory: Path, needs: Stage = "check") -> Case:
     if not path.is_file():
         raise CaseError(f"no case.json in {directory}. Make one with `bumperlane check RUN -o {directory}`.")
     try:
-        case = Case.model_validate_json(path.read_text())
+        text = path.read_text("utf-8")
+        strict_json(text)
+        case = Case.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -302,9 +306,50 @@ def load_case(directory: Path, needs: Stage = "check") -> Case:
             f"{path} does not fit the case schema: {error.error_count()} faults, first at {where or 'the top'}: "
             f"{first['msg']}. Run `bumperlane check` again; finished work is kept."
         ) from error
+    except ValueError as error:
+        raise CaseError(f"{path} cannot be read: {error}. Put back the one that was written, or check anew.") from error
     if needs not in case.stages:
         raise CaseError(f"{path} has stages {case.stages}, not {needs!r}. Run `bumperlane {needs} {directory}` first.")
     return case
+
+
+def strict_json(text: str | bytes) -> Any:
+    """The value of a JSON text that all readers take alike.
+
+    Raises ValueError for what is no JSON, or is nested too deep; for a key that stands twice in an object, of which
+    one reader takes the first and another the last; and for NaN, Infinity and numbers too large for 64 bits.
+    """
+    try:
+        return json.loads(
+            text, object_pairs_hook=_each_once, parse_constant=_finite, parse_float=_finite, parse_int=_whole
+        )
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text) if len(text) <= 20 else 2**63
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(
+            f"{text[:20]}... does not fit into 64 bits" if len(text) > 20 else f"{text} needs over 64 bits"
+        )
+    return value
 
 
 def write_json(path: Path, content: Any) -> Path:
