@@ -46,7 +46,7 @@ def verify(directory: Path | str, run: Path | None = None, digest: str = "") -> 
 
 
 def _odd(case: Case) -> Iterator[str]:
-    """What the schema leaves open and every check relies on: kinds of settings, and stages that go with what is there."""
+    """What the schema leaves open and every check relies on: kinds of settings, and stages that fit what is there."""
     for name in ("alpha", "item_alpha", "tolerated_rate"):
         value = case.settings.get(name, 0.05)
         if type(value) not in (int, float) or not 0 < value < 1:

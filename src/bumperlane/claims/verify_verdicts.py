@@ -61,7 +61,8 @@ def _against_settings(case: Case) -> Iterator[str]:
     there, asked = {b.bumper for b in case.bumpers}, set(case.settings.get("bumpers") or ())
     told = case.settings.get("described") is not None
     if told != (DESCRIBED in there):
-        yield f"{DESCRIBED} is {'not ' * told}in the case, and its settings {'' if told else 'do not '}describe a behaviour"
+        there_too = "describe one" if told else "describe none"
+        yield f"{DESCRIBED} is {'not ' * told}in the case, and its settings {there_too}"
     if asked and asked - {DESCRIBED} != there - {DESCRIBED}:
         yield f"its settings name the bumpers {', '.join(sorted(asked))}, and it holds {', '.join(sorted(there))}"
 
