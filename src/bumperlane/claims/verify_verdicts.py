@@ -152,7 +152,7 @@ def fixes(case: Case) -> Verified | None:
     # A trace that is made again leaves the bounces of the one before as what was tried, and no last one.
     if case.bounce != bounces[-1] and not (case.bounce is None and "bounce" not in case.stages):
         faults.append("the last bounce is not the last of those in the list")
-    counted = sum(1 for b in bounces for c in b.checks if _count(c))
+    counted = sum(1 for b in bounces for c in b.checks if _count(c) or SHOWS.search(c.detail))
     checks = sum(len(b.checks) for b in bounces)
     many = f"{len(bounces)} bounce{'s' * (len(bounces) > 1)}"
     held = f"{many} with {checks} checks, {counted} of them with counts: the rule gives the same verdict."
