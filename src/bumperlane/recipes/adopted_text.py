@@ -117,7 +117,7 @@ def _held_out(adopted: Adopted, missing: list[str]) -> list[str]:
 
 
 def _yaml(value: Any) -> str:
-    """A value as JSON that YAML reads alike: of an emoji JSON writes two halves, which YAML takes for two characters."""
+    """A value as JSON that YAML reads alike: an emoji is two halves in JSON, which YAML takes for two."""
     return PAIR.sub(_joined, json.dumps(value))
 
 
