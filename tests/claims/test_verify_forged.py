@@ -64,6 +64,11 @@ def test_readings_that_no_check_wrote_are_found_and_break_nothing(case, change, 
     assert said in failed(case)["bumpers, judged again"]
 
 
+def test_readings_of_another_version_are_not_taken_for_ours(case):
+    edit(case, lambda r: r.update(version=2), "readings.json")
+    assert "of version 2, known is 1" in failed(case)["bumpers, judged again"]
+
+
 @pytest.mark.parametrize("change", [{"replaced": 5}, {"gone": None}, {"links": [1]}, {"files": {"a": {"sha256": "x"}}}])
 def test_a_manifest_that_nothing_wrote_is_found_and_breaks_nothing(case, change):
     edit(case, lambda m: m.update(change), NAME)

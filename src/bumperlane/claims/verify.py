@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import __version__
-from ..case import Case, Claim, load_case
+from ..case import SCHEMA_VERSION, Case, Claim, load_case
 from ..detect.pages import pages
 from ..errors import CaseError
 from ..recipes.provenance import sha256_file
@@ -53,8 +53,11 @@ def _odd(case: Case) -> Iterator[str]:
             yield f"the setting {name} is {value!r:.60}, no number between 0 and 1"
     if not _list_of(case.settings.get("bumpers"), str):
         yield "the setting bumpers is no list of names"
-    if type(case.subject.get("step", 0)) is not int:
-        yield f"the step is {case.subject['step']!r:.60}, no whole number"
+    step = case.subject.get("step", 0)
+    if type(step) is not int or case.settings.get("step") not in (None, step):
+        yield f"the step is {step!r:.60}, and {case.settings.get('step')!r:.60} by the settings"
+    if case.schema_version != SCHEMA_VERSION:
+        yield f"its schema is {case.schema_version}, known is {SCHEMA_VERSION}"
     for name, kind in (("checkpoints", int), ("tranches", str)):
         if not _list_of(case.subject.get(name), kind):
             yield f"the subject's {name} are {case.subject[name]!r:.60}"
@@ -66,6 +69,8 @@ def _odd(case: Case) -> Iterator[str]:
     ):
         if there != (stage in case.stages):
             yield f"{stage} is {'not ' * there}among its stages, and {what} is {'' if there else 'not '}there"
+    if "trace" in case.stages and case.onset is None:
+        yield "it was traced, and holds no onset: every trace begins with one"
 
 
 def _list_of(value: object, kind: type) -> bool:

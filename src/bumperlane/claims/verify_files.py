@@ -21,7 +21,7 @@ FILES, KEPT, RUN, LEDGER, LOOKS, PLAN, ADVICE = (
 )  # fmt: skip
 SEALED_PLAN = "plan.sealed.json"
 SEED = "sealed seed"
-STEP = re.compile(r"step-(\d+)/")
+STEP = re.compile(r"step-(\d{1,18})/")
 
 
 def case_files(directory: Path, case: Case) -> list[Verified]:

@@ -27,7 +27,10 @@ def read_readings(directory: Path) -> tuple[Reading, ...] | None:
     if not path.is_file():
         return None
     try:
-        return tuple(_reading(data) for data in strict_json(path.read_text("utf-8"))["readings"])
+        content = strict_json(path.read_text("utf-8"))
+        if content["version"] != 1:
+            raise ValueError(f"they are of version {content['version']}, known is 1")
+        return tuple(_reading(data) for data in content["readings"])
     except (ValueError, TypeError, KeyError, OverflowError, EvidenceError) as error:
         raise CaseError(f"{path} holds no readings ({error!r}). Do not rely on this case; check it anew.") from error
 
