@@ -113,6 +113,17 @@ def test_a_fix_that_was_tried_and_is_not_in_the_case_is_never_fine(case, more, s
     assert (found.state, found.faults) == (("not covered", (said,)) if said else ("pass", ()))
 
 
+@pytest.mark.parametrize(
+    ("what", "n", "said"),
+    [("retrain without-x-{}", 4, ""), ("retrain without-x-{}", 5, "5 retrains stand in the ledger, and 4 in the case"),
+     ("onset at step {}", 3, ""), ("onset at step {}", 4, "4 looks for the onset stand in the ledger, and 3 in")],
+)  # fmt: skip
+def test_retrains_and_looks_that_were_left_out_are_never_fine(case, what, n, said):
+    ledger_anew(case, *LOOKS, SEEDED, *(("Departs", what.format(i), "") for i in range(n)), STEERED)
+    (found,) = [v for v in verify(case) if v.name == "looks in the ledger"]
+    assert found.state == ("not covered" if said else "pass") and said in " ".join(found.faults)
+
+
 def test_a_trace_that_was_made_anew_keeps_the_bounces_of_the_one_before(case):
     resealed(case, lambda c: c.update(bounce=None, stages=["check", "trace"]))
     assert states(verify(case))["verdict of the fix"] == "pass"

@@ -163,11 +163,25 @@ def _looks_of_check(case: Case) -> list[str]:
 
 
 def _lost(case: Case, bounces: int) -> list[str]:
-    """What steered, by the ledger, and left nothing in the case."""
+    """What steered or was looked at, by the ledger, and left nothing in the case."""
     steers = list(dict.fromkeys(e.steered for e in case.ledger if e.steered))
     fixes = [name for name in steers if name.startswith(FIX)]
     found = [f"{len(fixes)} fixes were chosen ({', '.join(fixes)}), and {bounces} are there"] * (len(fixes) > bounces)
-    return found + ["a trace was made, and none is there"] * ("trace" in steers and "trace" not in case.stages)
+    found += ["a trace was made, and none is there"] * ("trace" in steers and "trace" not in case.stages)
+    if "trace" not in case.stages:
+        return found
+    for begin, there, what in (
+        ("retrain ", len({what for step in case.experiments for what in step.what}), "retrains"),
+        (
+            "onset at step ",
+            len(case.onset.search.looks) if case.onset and case.onset.search else None,
+            "looks for the onset",
+        ),
+    ):
+        looks = sum(e.what.startswith(begin) for e in case.ledger)
+        if there is not None and looks > there:
+            found.append(f"{looks} {what} stand in the ledger, and {there} in the case")
+    return found
 
 
 def plan_file(directory: Path) -> Verified | None:
