@@ -24,8 +24,7 @@ Stage = Literal["check", "trace", "bounce"]
 
 
 class Part(BaseModel):
-    # A number that is not finite compares as false with everything, so no check of it could ever fail.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Range(Part):
@@ -317,7 +316,8 @@ def strict_json(text: str | bytes) -> Any:
     """The value of a JSON text that all readers take alike.
 
     Raises ValueError for what is no JSON, or is nested too deep; for a key that stands twice in an object, of which
-    one reader takes the first and another the last; and for NaN, Infinity and numbers too large for 64 bits.
+    one reader takes the first and another the last; and for NaN, Infinity and numbers too large for 64 bits: NaN is
+    neither above nor below any line, so that no check of it could fail.
     """
     try:
         return json.loads(
