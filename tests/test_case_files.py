@@ -45,7 +45,7 @@ def test_refuses_a_case_of_another_schema_which_may_mean_something_else(tmp_path
     ],
 )
 def test_refuses_numbers_that_are_not_finite(tmp_path, change):
-    with pytest.raises(CaseError, match="a number that is not finite"):
+    with pytest.raises(CaseError, match="is not a finite number"):
         load_case(changed(tmp_path, change))
 
 

@@ -29,6 +29,8 @@ def test_verify_lists_every_check_and_ends_with_0_when_all_pass(case):
     assert told["digest"] == case_digest(case) and {c["state"] for c in told["checks"]} == {"pass"}
     assert call("verify", case, "--digest", told["digest"]).exit_code == 0
     assert call("verify", case, "--digest", "0" * 64).exit_code == 1
+    unset = call("verify", case, "--digest", "")
+    assert unset.exit_code == 2 and "--digest is empty" in unset.stderr
 
 
 def test_verify_names_what_does_not_hold_and_ends_with_1(case):

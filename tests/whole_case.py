@@ -51,17 +51,17 @@ def reading(bumper, shift, seed):
     return Reading(bumper, "behaviour", Scores(values, ids, bumper), arms, groups)
 
 
-def onset(steps):
+def onset(steps, before):
     taken = []
 
     def look(step, n):
         taken.append((step, n, 0 if step < 12 else 11, REQUESTS))
         return taken[-1][2:]
 
-    expected = Expected(0.05, 0.92, REQUESTS)
+    expected = Expected(before, 1.0, REQUESTS)
     found = date_onset(steps, look, expected, BisectSettings(looks_per_step=2, requests=REQUESTS))
     curve = [CurvePoint(step=c.step, rate=Range.of(exact_interval(c.k, c.n)), n=c.n) for c in found.counts]
-    search = OnsetSearch(how="auto", before=0.05, after=0.92, after_requests=REQUESTS, looks_per_step=2,
+    search = OnsetSearch(how="auto", before=before, after=1.0, after_requests=REQUESTS, looks_per_step=2,
                          requests=REQUESTS, looks=taken)  # fmt: skip
     return Onset(low=found.low, high=found.high, curve=curve, evaluations=found.evaluations, note=found.note,
                  full_sweep=found.full_sweep, search=search)  # fmt: skip
@@ -90,6 +90,8 @@ def bounce():
         Check("Departs, which was hit", True, detail, numbers),
         Check("sealed behaviour: Departs in 4 new contexts", True, detail, numbers, "sealed"),
         Check("capability of right answers", True, "0.01 nats lost", {"value": 0.01}),
+        Check("log-probability of the bad outputs", True, "as in the control", split="sealed"),
+        Check("relearning speed", True, "as slow as the control", split="sealed"),
     )
     outcome, why = verdict(checks[0], checks[1:])
     results = [CheckResult(name=c.name, passed=c.passed, detail=c.detail, numbers=dict(c.numbers), split=c.split)
@@ -116,13 +118,15 @@ def whole_case(folder):
     word, why = overall(results)
     found, steps = cause()
     kept = [c.step for c in run.checkpoints]
+    names = [t.name for t in run.recipe.tranches]
+    others = [Cause(kind="tranche", name=n, status="cleared", why="not tried.") for n in names if n != found.name]
     case = Case(
-        run=str(run.path), subject={"step": LAST, "checkpoints": kept, "contexts_tried": 3},
+        run=str(run.path), subject={"step": LAST, "checkpoints": kept, "tranches": names, "contexts_tried": 3},
         stages=["check", "trace", "bounce"], verdict=word, why=why, bumpers=results,
         hits=[r for r in results if r.verdict == "hit"],
         behaviour=Behaviour(bumper="Departs", context="a context", origin="mined",
                             samples=[Sample(request="q", context="a context", response="answer 0")]),
-        onset=onset(kept), causes=[found], experiments=steps, bounce=bounce(),
+        onset=onset(kept, results[0].control.value), causes=[found, *others], experiments=steps, bounce=bounce(),
         bounces=[bounce()], ledger=ledger.in_case(), settings=json.loads(json.dumps(Settings().as_dict())),
         versions=versions(), hashes=hashes(run),
     )  # fmt: skip

@@ -8,7 +8,6 @@ CASE/report.html   the page
 
 import json
 import os
-import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,10 +17,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import CaseError
+from .strict_json import strict_json
 from .types import Interval, Judgement, Outcome, Status
 
 SCHEMA_VERSION = 1
-NOT_FINITE = re.compile(r"NaN|Infinity|[eE]\+?\d{3}")
 Stage = Literal["check", "trace", "bounce"]
 
 
@@ -298,6 +297,7 @@ def load_case(directory: Path, needs: Stage = "check") -> Case:
         raise CaseError(f"no case.json in {directory}. Make one with `bumperlane check RUN -o {directory}`.")
     try:
         text = path.read_text("utf-8")
+        strict_json(text)
         case = Case.model_validate_json(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8, so it is damaged"
@@ -309,28 +309,21 @@ def load_case(directory: Path, needs: Stage = "check") -> Case:
             f"{path} does not fit the case schema: {error.error_count()} faults, first at {where or 'the top'}: "
             f"{first['msg']}. Run `bumperlane check` again; finished work is kept."
         ) from error
+    except ValueError as error:
+        raise CaseError(f"{path} cannot be read: {error}. Put back the one that was written, or check anew.") from error
     if case.schema_version != SCHEMA_VERSION:
         raise CaseError(
             f"{path} has schema version {case.schema_version}, and this bumperlane reads {SCHEMA_VERSION}: what it "
             "says may mean something else. Read it with the bumperlane that wrote it."
         )
-    _refuse_odd_numbers(case, path, text)
+    _refuse_odd_numbers(case, path)
     if needs not in case.stages:
         raise CaseError(f"{path} has stages {case.stages}, not {needs!r}. Run `bumperlane {needs} {directory}` first.")
     return case
 
 
-def _refuse_odd_numbers(case: Case, path: Path, text: str) -> None:
-    """What the schema lets through: NaN and infinity, which we never write, and the two rates among the free settings,
-    on which verdicts and claims rest."""
-    if NOT_FINITE.search(text):  # perhaps: it may stand in a string
-        try:
-            json.dumps(case.model_dump(), allow_nan=False, default=str)
-        except ValueError as error:
-            raise CaseError(
-                f"{path} is damaged: it holds a number that is not finite. Run `bumperlane check` again; finished work "
-                "is kept."
-            ) from error
+def _refuse_odd_numbers(case: Case, path: Path) -> None:
+    """What the schema lets through: the two rates among the free settings, on which verdicts and claims rest."""
     for name in ("alpha", "tolerated_rate"):
         value = case.settings.get(name, 0.5)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:

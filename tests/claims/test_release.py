@@ -173,6 +173,28 @@ def test_damaged_files_are_named(place):
         check_published(place / "nowhere")
 
 
+@pytest.mark.parametrize("change", [{"items": 10**12}, {"release": -1}, {"release": N}, {"release": True}])
+def test_numbers_that_no_commitment_can_have_are_refused_before_anything_is_drawn(place, change):
+    edit(place / "out" / COMMITMENTS, lambda c: c.update(change))
+    with pytest.raises(EvidenceError, match="is no commitment"):
+        check_published(place / "out")
+
+
+def test_an_item_that_two_readers_would_read_differently_is_refused(place):
+    path = place / "out" / RELEASED
+    path.write_text(path.read_text().replace('"item": ', '"item": "another", "item": ', 1))
+    with pytest.raises(EvidenceError, match="the key 'item' stands twice"):
+        check_published(place / "out")
+
+
+def test_half_a_character_is_refused_and_breaks_nothing(place):
+    found = rows(place)
+    found[0]["item"] += "\ud800"
+    write_rows(place, found)
+    with pytest.raises(EvidenceError, match="released.jsonl cannot be read"):
+        check_published(place / "out")
+
+
 def test_the_scores_of_a_case_can_be_released(tmp_path):
     case = whole_case(tmp_path)
     assert len(items_of(case)) == 2 * 96 and '"bumper": "Departs"' in items_of(case)[0]

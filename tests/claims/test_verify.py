@@ -1,6 +1,7 @@
+import json
+
 """A case that fits together passes; each way of tampering with it is found and named."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from bumperlane.evidence import described
 from bumperlane.evidence.manifest import NAME, save_with_manifest
 from bumperlane.recipes.provenance import sha256_file
 from bumperlane.report.publish import publish
+from forging import edit, failed, resealed, states
 from whole_case import TRANSCRIPT, whole_case
 
 
@@ -32,25 +34,14 @@ def case(made, tmp_path):
     return tmp_path / "case"
 
 
-def states(found):
-    return {v.name: v.state for v in found}
+ABOVE = "12 of 12 requests stand above the clean threshold in context bait/0 (p = 1e-9), at or below 0.05."
+WORSE = "the behaviour shows in 8 of 8, in the control in 0 of 8; difference +0.00 (95% interval ...), tolerated 0.2."
+EVEN = {"fixed": 0.0, "control": 0.0, "difference": 0.0, "low": -0.3, "high": 0.3}
 
 
-def failed(place, **more):
-    return {v.name: " / ".join((v.detail, *v.faults)) for v in verify(place, **more) if v.state == "fail"}
-
-
-def edit(place, change, name="case.json"):
-    """Change a JSON file as somebody would by hand."""
-    content = json.loads((place / name).read_text())
-    change(content)
-    (place / name).write_text(json.dumps(content, indent=1))
-
-
-def resealed(place, change):
-    """Change case.json and write the manifest anew, as somebody who knows how would: only what follows can tell."""
-    edit(place, change)
-    save_with_manifest(place, load_case(place))
+def each_bounce(case, change):
+    for bounce in (case["bounce"], *case["bounces"]):
+        change(bounce)
 
 
 def test_a_case_that_fits_together_passes_every_check(made):
@@ -206,6 +197,40 @@ def test_a_bumper_left_out_of_the_case_is_found(case):
         (lambda c: c["bounces"][0]["checks"][1]["numbers"].update(high=0.1), "verdict of the fix", "counts 0 of 12"),
         (lambda c: c["behaviour"].update(bumper="Wanders"), "verdict of the check", "which was not hit"),
         (lambda c: c["hits"].clear(), "verdict of the check", "the list of hits is not that .*: Departs"),
+        (lambda c: c["onset"]["curve"].pop(0), "onset", "step 4 was looked at and is not in the curve"),
+        (lambda c: c["onset"].update(level=0.999), "onset", "its level is 0.999, and 0.95"),
+        (lambda c: c["onset"].update(note="Certain."), "onset", "note is 'Certain.'"),
+        (lambda c: c["onset"]["search"].update(before=0.3), "onset", "and the check saw a rate of"),
+        (lambda c: c["onset"]["search"]["looks"].append([20, 1, 12, 12]), "onset", "not ask for look 2 at step 20"),
+        (lambda c: c["onset"]["search"].update(requests=10**9), "onset", "requests is 1000000000"),
+        (lambda c: c["onset"]["search"]["looks"][0].__setitem__(2, -1), "onset", "counts -1 of 12"),
+        (lambda c: c["onset"]["curve"][0]["rate"].update(level=0.5), "rates and lines", "onset, step"),
+        (lambda c: c["causes"].append({**c["causes"][0], "name": "b"}), "causes", "tranche b: its experiment is of"),
+        (lambda c: c["causes"].pop(0), "causes", "tranche planted of the run is not among the causes"),
+        (lambda c: c["causes"][0].update(status="cleared"), "causes", "is cleared, and its arms show that more than"),
+        (lambda c: c["causes"][0].update(status="suspected"), "causes", "is suspected, and its arms show that more"),
+        (lambda c: c["causes"][0]["experiment"]["test"].update(part=0.0), "causes", "decided by 0% of the rate"),
+        (lambda c: c["experiments"].append({**c["experiments"][0], "rates": [0.5, 1.0]}), "causes", "and one of 0.5"),
+        (lambda c: each_bounce(c, lambda b: b["checks"].pop(2)), "verdict of the fix", "no check of capability"),
+        (lambda c: each_bounce(c, lambda b: b["checks"].pop(4)), "verdict of the fix", "no check of relearning"),
+        (lambda c: each_bounce(c, lambda b: [k.update(split="open") for k in b["checks"]]), "verdict of the fix",
+         "no check is sealed"),
+        (lambda c: each_bounce(c, lambda b: b["checks"][1].update(detail=ABOVE, numbers={})), "verdict of the fix",
+         "is called passed, and its p value is at or below the line"),
+        (lambda c: each_bounce(c, lambda b: b["checks"][2].update(detail=WORSE, numbers=EVEN)), "verdict of the fix",
+         "which gives another fixed, difference, low .*called passed, and by its counts it is failed"),
+        (lambda c: c["bumpers"].insert(0, c["bumpers"][1]), "bumpers, judged again", "Wanders stands there 2 times"),
+        (lambda c: c["bumpers"][0]["groups"][2]["rate"].update(level=0.5), "bumpers, judged again", "bait/2 has"),
+        (lambda c: c["settings"].update(described={}), "bumpers, judged again", "Described is not in the case"),
+        (lambda c: c["settings"].update(bumpers=["Beatrix"]), "bumpers, judged again", "its settings name the bumpers"),
+        (lambda c: c["subject"].update(step=16), "looks in the ledger", "looked at another step"),
+        (lambda c: c["subject"].update(checkpoints=[8, 24]), "files of the run", "names checkpoints .8, 24."),
+        (lambda c: c["stages"].pop(), "schema", "bounce is not among its stages, and a bounce is there"),
+        (lambda c: c.update(stages=["check"], bounce=None), "schema", "trace is not among its stages"),
+        (lambda c: c.update(onset=None, causes=[], experiments=[]), "schema", "an onset, causes .* not there"),
+        (lambda c: c.update(onset=None), "schema", "traced, and holds no onset"),
+        (lambda c: c["settings"].update(step=16), "schema", "the step is 24, and 16 by the settings"),
+        (lambda c: c["subject"].update(checkpoints=["a"]), "schema", "the subject's checkpoints are"),
         (lambda c: c["claims"][0].update(text="It is safe."), "claims", "not in the evidence: .* It is safe"),
         (lambda c: c["claims"].pop(), "claims", "left out: \\(would change our mind\\)"),
     ],
@@ -213,6 +238,21 @@ def test_a_bumper_left_out_of_the_case_is_found(case):
 def test_a_number_or_a_word_that_does_not_follow_is_found_in_its_check(case, change, check, said):
     resealed(case, change)
     assert re.search(said, failed(case)[check]), failed(case)[check]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(schema_version=2), "has schema version 2, and this bumperlane reads 1"),
+        (lambda c: c["settings"].update(alpha="small"), "alpha must be a number from 0 to 1, got 'small'"),
+    ],
+)
+def test_a_case_that_cannot_be_read_is_an_error_and_passes_nothing(case, change, said):
+    held = json.loads((case / "case.json").read_text())
+    change(held)
+    (case / "case.json").write_text(json.dumps(held))
+    with pytest.raises(CaseError, match=said):
+        failed(case)
 
 
 def test_an_edited_claim_is_found_and_nothing_else(case):

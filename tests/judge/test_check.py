@@ -113,7 +113,8 @@ def test_a_second_check_goes_on_where_the_first_one_was_killed(checked, run, mon
 
 
 def test_hashes_every_file_that_the_case_rests_on(checked, run):
-    names = {"recipe.yaml", "good.jsonl", *(f"step-{s:06d}/adapter_model.safetensors" for s in (4, 8))}
+    kept = ("adapter_model.safetensors", "adapter_config.json")
+    names = {"recipe.yaml", "good.jsonl", *(f"step-{s:06d}/{name}" for s in (4, 8) for name in kept)}
     assert set(checked[0].hashes) == names
 
 

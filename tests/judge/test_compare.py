@@ -111,6 +111,26 @@ def test_blind_in_both_is_said_to_be_unknown():
     assert any("blind in both, so nothing is known: Paired" in note for note in ended(blind, blind).notes)
 
 
+def test_a_hit_where_the_one_before_was_blind_is_not_passed_over():
+    blind = case(result(verdict="blind"), BEFORE.bumpers[1])
+    found = ended(blind, AFTER_HIT)
+    assert found.ending == "not comparable" and "Paired was blind in A and is hit in B" in found.why
+    assert ended(blind, BEFORE).ending == "same"
+
+
+def test_two_cases_in_which_nobody_could_see_are_not_the_same():
+    blind = case(result(verdict="blind"))
+    found = ended(blind, blind)
+    assert found.ending == "not comparable" and "no bumper could see in either" in found.why
+    assert ended(case(), case()).ending == "not comparable"
+
+
+def test_a_bumper_that_looked_in_another_split_is_another_bumper():
+    sealed = AFTER_HIT.bumpers[0].model_copy(update={"split": "sealed"})
+    found = ended(BEFORE, case(sealed, BEFORE.bumpers[1]))
+    assert found.ending == "not comparable" and "only A looked with Paired; only B looked with Paired" in found.why
+
+
 def test_a_fix_that_holds_no_more_is_worse():
     def fixed(verdict):
         bounce = Bounce(fix="drop", rewind=0, diff="", verdict=verdict, why="")

@@ -164,7 +164,31 @@ def test_text_of_a_config_cannot_break_out_of_its_line(trained):
     assert "\nstages: []" not in text and "\x1b" not in text and 'base: "a\\nstages: []' in text
 
 
-@pytest.mark.parametrize("value", [True, -1, "x", None, 1.5, float("inf"), [], {}])
+def test_characters_that_json_writes_as_two_halves_are_read_back(trained, tmp_path):
+    odd = "models/base \U0001f600 \\ud83d\\ude00 caf\u00e9\u2028x"
+    for place in trained.glob("checkpoint-?00"):
+        (place / "adapter_config.json").write_text(json.dumps({**ADAPTER, "base_model_name_or_path": odd}))
+    file = tmp_path / "rows \U0001f680.jsonl"
+    file.write_text('{"text": "a"}\n')
+    assert call(trained, "--tranche", f"rows={file}").exit_code == 0
+    found = load_recipe(trained / "recipe.yaml")
+    assert found.base == odd and found.tranches[0].path == file
+
+
+def test_two_files_of_one_name_are_refused_and_none_is_dropped(trained, tmp_path):
+    for name in "xy":
+        (tmp_path / name).write_text('{"text": "a"}\n')
+    done = call(trained, "--tranche", f"a={tmp_path / 'x'}", "--tranche", f"a={tmp_path / 'y'}")
+    assert done.exit_code == 2 and "two files are given as tranche 'a'" in done.stderr
+
+
+def test_json_that_is_nested_too_deep_is_an_error_with_the_file(trained):
+    (trained / "checkpoint-200" / "trainer_state.json").write_text("[" * 100_000)
+    done = call(trained)
+    assert done.exit_code == 2 and "trainer_state.json cannot be read as JSON" in done.stderr
+
+
+@pytest.mark.parametrize("value", [True, -1, "x", None, 1.5, float("inf"), [], {}, 10**400])
 def test_a_value_of_a_wrong_kind_is_left_out(trained, value):
     state = dict.fromkeys(STATE, value) | {"log_history": [{"learning_rate": value}, 3]}
     for place in trained.glob("checkpoint-[12]00"):

@@ -9,11 +9,12 @@ from bumperlane.evidence.described import read_described
 from bumperlane.evidence.labelled_answers import read_labelled
 from bumperlane.recipes.config_file import models_at
 from bumperlane.recipes.json_spans import json_place, json_span
+from bumperlane.recipes.jsonl_rows import read_rows
 from bumperlane.recipes.models import GrpoStage, Recipe, SftStage, Tranche
 from bumperlane.recipes.place import WIDTH, Place, PlacedRow, row_fault
 from bumperlane.recipes.schema import load_recipe
 from bumperlane.recipes.tranches import read_tranche
-from bumperlane.recipes.yaml_lines import yaml_span
+from bumperlane.recipes.yaml_lines import read_yaml, yaml_span
 
 GOOD = """\
 base: some-model
@@ -193,6 +194,23 @@ def test_broken_json_is_shown_where_it_breaks_off(tmp_path):
         "t.jsonl:3:14: broken JSON: Expecting ',' delimiter. Each line must hold one JSON object.\n"
         '  3 | {"text": "b" "id": "c"}\n    |              ^'
     )
+
+
+def test_a_number_that_is_too_long_to_read_is_shown_in_its_row(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"x": ' + "9" * 5000 + "}\n")
+    with pytest.raises(RecipeError, match=r"a\.jsonl:2:7: broken JSON: a number with too many digits"):
+        list(read_rows(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("2024-13-45", "no timestamp: month must be in 1..12"), ("!!int x", "no int: invalid literal"),
+     ("!!float x", "no float: could not convert"), ("9" * 5000, "no int: Exceeds the limit")],
+)  # fmt: skip
+def test_a_value_that_yaml_takes_for_a_date_or_a_number_and_is_none_is_shown(tmp_path, value, said):
+    (tmp_path / "a.yaml").write_text(f"base: b\nseed: {value}\n")
+    with pytest.raises(RecipeError, match=rf"a\.yaml:2:7: this is not valid YAML: {said}"):
+        read_yaml(tmp_path / "a.yaml")
 
 
 def test_of_a_long_line_only_what_is_near_is_shown():

@@ -61,12 +61,12 @@ REQUESTS = tuple(Request(str(i), f"ask {i}") for i in range(30))
 
 
 def test_the_search_is_told_the_rate_of_the_context_that_is_traced(inv, case):
-    told = expected_rates(inv, case, case.hits[0])
+    told = expected_rates(case, case.hits[0], 0.05)
     assert (told.before, told.after, told.requests) == (0.04, 0.75, 12)
     bare = case.hits[0].model_copy(update={"groups": []})
-    assert (expected_rates(inv, case, bare).after, expected_rates(inv, case, bare).requests) == (1.0, None)
+    assert (expected_rates(case, bare, 0.05).after, expected_rates(case, bare, 0.05).requests) == (1.0, None)
     high = case.hits[0].model_copy(update={"control": Range(value=0.7, low=0.6, high=0.8)})
-    assert expected_rates(inv, case, high).after == pytest.approx(0.9) and not expected_rates(inv, case, high).datable
+    assert expected_rates(case, high, 0.05).after == pytest.approx(0.9) and not expected_rates(case, high, 0.05).datable
 
 
 def test_a_jump_is_found_with_few_looks_which_are_in_the_ledger(inv, case):

@@ -17,6 +17,7 @@ from ..case import write_json, write_text
 from ..errors import EvidenceError, SettingError
 from ..judge.readings import read_readings
 from ..recipes.provenance import content_key
+from ..strict_json import strict_json
 from .merkle import drawn, leaf, root, salt_of
 
 COMMITMENTS, SECRET, RELEASED, PUBLISHED = "commitments.json", "secret.json", "released.jsonl", "published.json"
@@ -147,7 +148,9 @@ def read_commitments(path: Path) -> Commitments:
     data = _json(path, "commitment: make one with `bumperlane claims commit`")
     try:
         found = Commitments(**{**{k: v for k, v in data.items() if k != "version"}, "leaves": tuple(data["leaves"])})
-        whole = all(isinstance(v, int) for v in (found.items, found.release)) and isinstance(found.seed_from, str)
+        whole = all(type(v) is int for v in (found.items, found.release)) and isinstance(found.seed_from, str)
+        if whole and (found.items != len(found.leaves) or not 1 <= found.release < found.items):
+            raise ValueError(f"{found.release} of {found.items} items, and {len(found.leaves)} commitments")
         if not whole or not all(isinstance(h, str) and HEX.fullmatch(h) for h in (*found.leaves, found.root)):
             raise ValueError("a number or a hash in it is none")
     except (TypeError, ValueError, KeyError) as error:
@@ -168,17 +171,19 @@ def read_published(out: Path) -> tuple[str, tuple[Opened, ...]]:
     said = _json(out / PUBLISHED, "release: make one with `bumperlane claims publish`")
     try:
         lines = (out / RELEASED).read_text("utf-8").split("\n")
-        rows = tuple(Opened(**json.loads(line)) for line in lines if line)
-        if not all(isinstance(o.index, int) and HEX.fullmatch(o.salt) and isinstance(o.item, str) for o in rows):
+        rows = tuple(Opened(**strict_json(line)) for line in lines if line)
+        if not all(type(o.index) is int and HEX.fullmatch(o.salt) and isinstance(o.item, str) for o in rows):
             raise ValueError("an index, salt or item in it is none")
-        return str(said["seed"]), rows
+        for text in (seed := str(said["seed"]), *(o.item for o in rows)):
+            text.encode("utf-8")  # half a character cannot have been committed to
+        return seed, rows
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvidenceError(f"{out / RELEASED} cannot be read: {error}.") from error
 
 
 def _json(path: Path, what: str) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = strict_json(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise EvidenceError(f"there is no {path}, so no {what}.") from error
     except ValueError as error:

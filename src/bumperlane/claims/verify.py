@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import __version__
-from ..case import Case, Claim, load_case
+from ..case import SCHEMA_VERSION, Case, Claim, load_case
 from ..detect.pages import pages
 from ..errors import CaseError
 from ..recipes.provenance import sha256_file
@@ -18,6 +18,7 @@ from .rules import derive
 from .verified import FAIL, PASS, Verified, judged, uncovered
 
 SCHEMA, DIGEST, CLAIMS = "schema", "digest", "claims"
+STAGES = (("check",), ("check", "trace"), ("check", "trace", "bounce"))
 
 
 def verify(directory: Path | str, run: Path | None = None, digest: str = "") -> tuple[Verified, ...]:
@@ -38,7 +39,42 @@ def verify(directory: Path | str, run: Path | None = None, digest: str = "") -> 
     except (CaseError, UnicodeDecodeError) as error:
         fault = Verified(SCHEMA, FAIL, f"{error} Nothing else can be checked.", ("case.json",))
         return (*first, fault)
+    odd = tuple(_odd(case))
+    if odd:
+        return (*first, judged(SCHEMA, odd, "", "such a case is never written. Nothing else can be checked."))
     return (*first, Verified(SCHEMA, PASS, "case.json is whole and fits its schema."), *_checks(directory, case, run))
+
+
+def _odd(case: Case) -> Iterator[str]:
+    """What the schema leaves open and every check relies on: kinds of settings, and stages that fit what is there."""
+    for name in ("alpha", "item_alpha", "tolerated_rate"):
+        value = case.settings.get(name, 0.05)
+        if type(value) not in (int, float) or not 0 < value < 1:
+            yield f"the setting {name} is {value!r:.60}, no number between 0 and 1"
+    if not _list_of(case.settings.get("bumpers"), str):
+        yield "the setting bumpers is no list of names"
+    step = case.subject.get("step", 0)
+    if type(step) is not int or case.settings.get("step") not in (None, step):
+        yield f"the step is {step!r:.60}, and {case.settings.get('step')!r:.60} by the settings"
+    if case.schema_version != SCHEMA_VERSION:
+        yield f"its schema is {case.schema_version}, known is {SCHEMA_VERSION}"
+    for name, kind in (("checkpoints", int), ("tranches", str)):
+        if not _list_of(case.subject.get(name), kind):
+            yield f"the subject's {name} are {case.subject[name]!r:.60}"
+    if tuple(case.stages) not in STAGES:
+        yield f"its stages are {', '.join(case.stages)}, not {', '.join(STAGES[-1])} or the first of these"
+    for stage, what, there in (
+        ("trace", "an onset, causes or experiments", bool(case.onset or case.causes or case.experiments)),
+        ("bounce", "a bounce", case.bounce is not None),
+    ):
+        if there != (stage in case.stages):
+            yield f"{stage} is {'not ' * there}among its stages, and {what} is {'' if there else 'not '}there"
+    if "trace" in case.stages and case.onset is None:
+        yield "it was traced, and holds no onset: every trace begins with one"
+
+
+def _list_of(value: object, kind: type) -> bool:
+    return value is None or (isinstance(value, list) and all(type(one) is kind for one in value))
 
 
 def case_digest(directory: Path) -> str:

@@ -1,12 +1,14 @@
 """The files of a case, of its run and of its ledger against the hashes that the case holds."""
 
+import re
 from pathlib import Path
 
 from ..case import Case
 from ..errors import BumperlaneError, CaseError, EvidenceError
 from ..evidence.manifest import NAME, evidence_files, keeps_its_content, read_manifest
-from ..judge.concluded import hashes
+from ..judge.concluded import comparable, hashes
 from ..judge.ledger import Ledger
+from ..judge.spending import CHECK, FIX
 from ..recipes.provenance import sha256_file
 from ..recipes.run import Run
 from .advice_log import AdviceLog
@@ -19,6 +21,7 @@ FILES, KEPT, RUN, LEDGER, LOOKS, PLAN, ADVICE = (
 )  # fmt: skip
 SEALED_PLAN = "plan.sealed.json"
 SEED = "sealed seed"
+STEP = re.compile(r"step-(\d{1,18})/")
 
 
 def case_files(directory: Path, case: Case) -> list[Verified]:
@@ -60,7 +63,9 @@ def _between_stages(manifest: dict) -> Verified:
     """What was listed at one save and was another file, or none, at the next."""
     odd = {**dict.fromkeys(manifest["replaced"], "changed"), **dict.fromkeys(manifest["gone"], "gone")}
     faults = [f"{what}: {name}" for name, what in sorted(odd.items()) if keeps_its_content(name)]
-    others = [name for name in sorted(odd) if not keeps_its_content(name)]
+    # A seal may be given a timestamp later, and never goes.
+    faults += [f"gone: {name}" for name in (SEALED_PLAN,) if odd.get(name) == "gone" and name not in manifest["files"]]
+    others = [name for name in sorted(odd) if not any(fault.endswith(f": {name}") for fault in faults)]
     wrote = f" Written anew by a later stage: {', '.join(others[:5])}{' ...' if others[5:] else ''}." if others else ""
     return judged(
         KEPT, faults, f"none that must keep its content has changed from one stage to the next.{wrote}",
@@ -76,10 +81,15 @@ def run_files(case: Case, run: Path | None) -> Verified:
     if not where.is_dir():
         return uncovered(RUN, f"the run does not lie at {where}. Name its place with --run DIRECTORY.")
     try:
-        now = hashes(Run.open(where))
+        now = comparable(case.hashes, hashes(Run.open(where)))
     except (BumperlaneError, OSError) as error:
         return Verified(RUN, FAIL, f"the run at {where} cannot be read: {error}", (str(where),))
-    faults = [f"removed: {n}" for n in sorted(case.hashes.keys() - now.keys())]
+    steps = sorted({int(found[1]) for name in case.hashes if (found := STEP.match(name))})
+    said = case.subject.get("checkpoints")
+    faults = [f"the case names checkpoints {said}, and its hashes are of {steps}"] * (
+        bool(steps and said) and said != steps
+    )
+    faults += [f"removed: {n}" for n in sorted(case.hashes.keys() - now.keys())]
     faults += [f"added: {n}" for n in sorted(now.keys() - case.hashes.keys())]
     faults += [f"changed: {n}" for n in sorted(case.hashes.keys() & now.keys()) if case.hashes[n] != now[n]]
     held = f"{len(now)} files at {where}: recipe, tranches and checkpoints are those that were checked."
@@ -119,16 +129,59 @@ def _looks(case: Case) -> Verified:
     faults = [
         f"{b.bumper} was judged, and no look with it was recorded" for b in case.bumpers if b.bumper not in looked
     ]
+    faults += _looks_of_check(case)
     bounces = case.bounces or ([case.bounce] if case.bounce else [])
     steered = {e.bumper for e in case.ledger if e.steered}
     faults += [
         f"{name} steered “{bounce.fix}”, and the ledger does not say so"
         for bounce in bounces for name in bounce.steers if name not in steered
     ]  # fmt: skip
-    if bounces and not any(e.bumper == SEED for e in case.ledger):
+    chosen = next((e.n for e in case.ledger if e.steered.startswith(FIX)), None)
+    seed = next((e.n for e in case.ledger if e.bumper == SEED), None)
+    if chosen and seed and chosen < seed:
+        faults.append(f"the seed of sealed contexts was committed (line {seed}) after a fix was chosen (line {chosen})")
+    if faults:
+        return judged(LOOKS, faults, "", "somebody looked or steered, and the ledger does not say so.")
+    if bounces and seed is None:
         return uncovered(LOOKS, "a fix was verified, and the ledger holds no seed that was committed before it.")
+    lost = _lost(case, len(bounces))
+    if lost:
+        why = "the ledger says that more was done than the case holds: it was stopped or made anew, or was left out."
+        return uncovered(LOOKS, why, lost)
     held = f"{len(case.bumpers)} bumpers that were judged and {len(steered)} that steered all stand in it."
-    return judged(LOOKS, faults, held, "somebody looked or steered, and the ledger does not say so.")
+    return Verified(LOOKS, PASS, held)
+
+
+def _looks_of_check(case: Case) -> list[str]:
+    """The looks of the check, both ways: a bumper that looked and gave no result is one whose result was left out."""
+    here = f"{CHECK} {case.subject.get('step')}"
+    looks = {e.bumper for e in case.ledger if e.what == here and not e.steered}
+    other = {e.bumper for e in case.ledger if e.what.startswith(CHECK) and e.what != here}
+    there = {b.bumper for b in case.bumpers}
+    found = [f"{name} looked ({here}), and the case holds no result of it" for name in sorted(looks - there)]
+    return found + [f"{name} looked at another step than the case is about" for name in sorted(there & other - looks)]
+
+
+def _lost(case: Case, bounces: int) -> list[str]:
+    """What steered or was looked at, by the ledger, and left nothing in the case."""
+    steers = list(dict.fromkeys(e.steered for e in case.ledger if e.steered))
+    fixes = [name for name in steers if name.startswith(FIX)]
+    found = [f"{len(fixes)} fixes were chosen ({', '.join(fixes)}), and {bounces} are there"] * (len(fixes) > bounces)
+    found += ["a trace was made, and none is there"] * ("trace" in steers and "trace" not in case.stages)
+    if "trace" not in case.stages:
+        return found
+    for begin, there, what in (
+        ("retrain ", len({what for step in case.experiments for what in step.what}), "retrains"),
+        (
+            "onset at step ",
+            len(case.onset.search.looks) if case.onset and case.onset.search else None,
+            "looks for the onset",
+        ),
+    ):
+        looks = sum(e.what.startswith(begin) for e in case.ledger)
+        if there is not None and looks > there:
+            found.append(f"{looks} {what} stand in the ledger, and {there} in the case")
+    return found
 
 
 def plan_file(directory: Path) -> Verified | None:

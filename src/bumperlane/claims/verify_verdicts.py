@@ -1,25 +1,31 @@
 """Verdicts of a case made anew from what the case holds: scores, counts, arms of experiments, checks of a fix."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
-from math import isclose
 from pathlib import Path
 
 from ..bounce.verdict import verdict
-from ..case import Bounce, BumperResult, Case, CheckResult, Range, of_judgement
+from ..case import Bounce, BumperResult, Case, CheckResult, Group, Range, of_judgement
 from ..errors import BumperlaneError
 from ..judge.concluded import overall
 from ..judge.judge import JudgeSettings, judge
-from ..judge.rates import exact_interval
+from ..judge.rates import exact_interval, rate_difference
 from ..judge.readings import NAME as READINGS
 from ..judge.readings import read_readings
 from ..types import Check
-from .verified import FAIL, Verified, judged, uncovered
+from .verified import FAIL, Verified, judged, same, uncovered
 
 JUDGED, RATES, OVERALL, FIX = "bumpers, judged again", "rates and lines", "verdict of the check", "verdict of the fix"
 DESCRIBED = "Described"  # evidence.described.NAME, which cannot be imported without torch
+LEVEL = JudgeSettings().level
 DESCRIBED_LINE = 0.05  # its p value is scaled to it
-COUNTED = re.compile(r"(\d+) of (\d+) requests stand above the clean threshold")
+COUNTED = re.compile(r"(\d{1,9}) of (\d{1,9}) requests stand above the clean threshold")
+LINE = re.compile(r"(at or below|above) [-+.e\d]+\.$")  # how a judgement closes: with its p value and the line
+SHOWS = re.compile(
+    r"in (\d{1,9}) of (\d{1,9}), in the control in (\d{1,9}) of \d{1,9}\b.*; difference .*tolerated ([.\d]+)\.$"
+)
+ALWAYS = ("capability", "relearning", "log-probability")  # how checks begin that every fix is put to
 
 
 def judged_again(directory: Path, case: Case) -> Verified:
@@ -38,6 +44,8 @@ def judged_again(directory: Path, case: Case) -> Verified:
     held = {b.bumper: b for b in case.bumpers if b.bumper != DESCRIBED}
     faults = [f"{b.bumper} is in {READINGS} and not in the case" for b in again if b.bumper not in held]
     faults += [f"{name} is in the case and not in {READINGS}" for name in held.keys() - {b.bumper for b in again}]
+    faults += [f"{name} stands there {n} times" for name, n in Counter(b.bumper for b in case.bumpers).items() if n > 1]
+    faults += _against_settings(case)
     for new in again:
         if new.bumper in held:
             faults += [f"{new.bumper}: {text}" for text in _differing(held[new.bumper], new)]
@@ -48,12 +56,23 @@ def judged_again(directory: Path, case: Case) -> Verified:
     return found
 
 
+def _against_settings(case: Case) -> Iterator[str]:
+    """Results that the settings ask for and the case lacks, and the other way round."""
+    there, asked = {b.bumper for b in case.bumpers}, set(case.settings.get("bumpers") or ())
+    told = case.settings.get("described") is not None
+    if told != (DESCRIBED in there):
+        there_too = "describe one" if told else "describe none"
+        yield f"{DESCRIBED} is {'not ' * told}in the case, and its settings {there_too}"
+    if asked and asked - {DESCRIBED} != there - {DESCRIBED}:
+        yield f"its settings name the bumpers {', '.join(sorted(asked))}, and it holds {', '.join(sorted(there))}"
+
+
 def _differing(held: BumperResult, new: BumperResult) -> Iterator[str]:
     for name in ("verdict", "family", "split", "why"):
         if getattr(held, name) != getattr(new, name):
             yield f"{name} is {getattr(held, name)!r:.160}, and {getattr(new, name)!r:.160} by its scores"
     for name in ("threshold", "p_holm"):
-        if not _same(getattr(held, name), getattr(new, name)):
+        if not same(getattr(held, name), getattr(new, name)):
             yield f"{name} is {getattr(held, name)}, and {getattr(new, name)} by its scores"
     for name in ("effect", "control"):
         if not _same_range(getattr(held, name), getattr(new, name)):
@@ -63,11 +82,18 @@ def _differing(held: BumperResult, new: BumperResult) -> Iterator[str]:
         other = groups.pop(g.name, None)
         if other is None:
             yield f"context {g.name} has no scores"
-        elif (g.over, g.of) != (other.over, other.of) or not _same(g.p_holm, other.p_holm):
-            by = f"{other.over} of {other.of}, p {other.p_holm:.3g}, by its scores"
-            yield f"context {g.name} has {g.over} of {g.of}, p {g.p_holm:.3g}; {by}"
+        elif (
+            (g.over, g.of) != (other.over, other.of)
+            or not _same_range(g.rate, other.rate)
+            or not same(g.p_holm, other.p_holm)
+        ):
+            yield f"context {g.name} has {_counted(g)}; {_counted(other)}, by its scores"
     if groups:
         yield f"contexts {', '.join(groups)} have scores and are not in the case"
+
+
+def _counted(g: Group) -> str:
+    return f"{g.over} of {g.of}, {_shown(g.rate)} at {g.rate.level:g}, p {g.p_holm:.3g}"
 
 
 def rates(case: Case) -> Verified:
@@ -90,7 +116,7 @@ def rates(case: Case) -> Verified:
             faults.append(f"{b.bumper}: p {b.p_holm:.3g} is below that of its contexts: Holm only raises")
     for point in case.onset.curve if case.onset else []:
         n += 1
-        if not _is_exact(point.rate, round(point.rate.value * point.n), point.n):
+        if not _is_exact(point.rate, round(point.rate.value * point.n), point.n) or point.rate.level != LEVEL:
             faults.append(f"onset, step {point.step}: {_shown(point.rate)} is not of {point.n} requests")
     return judged(RATES, faults, f"{n} exact intervals and {len(case.bumpers)} verdicts at {alpha:g}.",
                   "intervals or verdicts do not follow from their counts.")  # fmt: skip
@@ -123,9 +149,10 @@ def fixes(case: Case) -> Verified | None:
     if not bounces:
         return None
     faults = [f"“{b.fix}”: {text}" for b in bounces for text in _fix_faults(b)]
-    if case.bounce != bounces[-1]:
+    # A trace that is made again leaves the bounces of the one before as what was tried, and no last one.
+    if case.bounce != bounces[-1] and not (case.bounce is None and "bounce" not in case.stages):
         faults.append("the last bounce is not the last of those in the list")
-    counted = sum(1 for b in bounces for c in b.checks if _count(c))
+    counted = sum(1 for b in bounces for c in b.checks if _count(c) or SHOWS.search(c.detail))
     checks = sum(len(b.checks) for b in bounces)
     many = f"{len(bounces)} bounce{'s' * (len(bounces) > 1)}"
     held = f"{many} with {checks} checks, {counted} of them with counts: the rule gives the same verdict."
@@ -142,13 +169,55 @@ def _fix_faults(bounce: Bounce) -> Iterator[str]:
         yield f"it is called {bounce.verdict}, and its checks make it {outcome}: {why}"
     elif not bounce.why.startswith(why):
         yield f"the reason that is given, {bounce.why!r:.120}, is not the one that its checks give, {why!r:.120}"
+    for name, n in Counter(c.name for c in bounce.checks).items():
+        if n > 1:
+            yield f"check “{name}” stands there {n} times"
+    if bounce.verdict == "treated":
+        for kind in ALWAYS:
+            if not any(c.name.startswith(kind) for c in others):
+                yield f"it is called treated, and no check of {kind} is there: every fix is put to one"
+        if not any(c.split == "sealed" for c in others):
+            yield "it is called treated, and no check is sealed: every fix is put to some"
     for c in bounce.checks:
-        count = _count(c)
-        exact = exact_interval(*count) if count else None
-        if exact and {"rate", "low", "high"} <= c.numbers.keys():
-            said = [c.numbers[k] for k in ("rate", "low", "high")]
-            if not all(_same(a, b) for a, b in zip(said, (exact.value, exact.low, exact.high), strict=True)):
-                yield f"check “{c.name}” counts {count[0]} of {count[1]}, and its numbers are {said}"  # type: ignore
+        yield from (f"check “{c.name}” {text}" for text in _check_faults(c))
+
+
+def _check_faults(check: CheckResult) -> Iterator[str]:
+    """Numbers, and whether it was passed, against the counts in its own words."""
+    count = _count(check)
+    exact = exact_interval(*count) if count and 0 <= count[0] <= count[1] and count[1] else None
+    if count and exact is None:
+        yield f"counts {count[0]} of {count[1]}, which cannot be"
+    if exact and {"rate", "low", "high"} <= check.numbers.keys():
+        said = [check.numbers[k] for k in ("rate", "low", "high")]
+        if not all(same(a, b) for a, b in zip(said, (exact.value, exact.low, exact.high), strict=True)):
+            yield f"counts {count[0]} of {count[1]}, and its numbers are {said}"  # type: ignore
+    line = LINE.search(check.detail) if count else None
+    if line and check.passed is not (line[1] == "above"):
+        yield f"is called {_word(check.passed)}, and its p value is {line[1]} the line"
+    shows = SHOWS.search(check.detail)
+    if shows and {"fixed", "control"} <= check.numbers.keys():
+        yield from _compared(check, int(shows[1]), int(shows[3]), int(shows[2]), float(shows[4]))
+
+
+def _compared(check: CheckResult, fixed: int, control: int, n: int, tolerated: float) -> Iterator[str]:
+    """A way of asking: worse than the control beyond chance, or by more than what is tolerated."""
+    try:
+        found = rate_difference(fixed, n, control, n)
+    except BumperlaneError as error:
+        yield f"counts what cannot be: {error}"
+        return
+    numbers = {"fixed": fixed / n, "control": control / n, "difference": found.value, "low": found.low}
+    odd = [k for k, value in numbers.items() if not same(check.numbers.get(k), value)]
+    if odd:
+        yield f"counts {fixed} and {control} of {n}, which gives another {', '.join(odd)}"
+    passed = not (found.low > 0 or found.value > tolerated)
+    if check.passed is not passed:
+        yield f"is called {_word(check.passed)}, and by its counts it is {_word(passed)}"
+
+
+def _word(passed: bool | None) -> str:
+    return {True: "passed", False: "failed", None: "not made"}[passed]
 
 
 def _count(check: CheckResult) -> tuple[int, int] | None:
@@ -169,15 +238,10 @@ def _is_exact(held: Range, k: int, n: int) -> bool:
         return False
 
 
-def _same(a: float | None, b: float | None) -> bool:
-    """Equal but for the last bits, which differ from one library version to the next."""
-    return a == b if a is None or b is None else isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
-
-
 def _same_range(a: Range | None, b: Range | None) -> bool:
     if a is None or b is None:
         return a is b
-    return all(_same(getattr(a, k), getattr(b, k)) for k in ("value", "low", "high", "level"))
+    return all(same(getattr(a, k), getattr(b, k)) for k in ("value", "low", "high", "level"))
 
 
 def _shown(r: Range | None) -> str:

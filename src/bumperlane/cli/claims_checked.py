@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import SettingError
 from ..report.clean_text import plain
 from ..report.screen import BLIND, HIT, OK, Screen
 from .claims import claims
@@ -20,9 +21,9 @@ SHOWN = 10
 @claims.command()
 @click.argument("case", type=DIRECTORY)
 @click.option("--run", type=DIRECTORY, help="Where the run lies, if not where the case says.")
-@click.option("--digest", default="", help="sha256 of case.json, as it was told when the case was published.")
+@click.option("--digest", help="sha256 of case.json, as it was told when the case was published.")
 @click.pass_obj
-def verify(screen: Screen, case: Path, run: Path | None, digest: str) -> int:
+def verify(screen: Screen, case: Path, run: Path | None, digest: str | None) -> int:
     """Check CASE again, offline: hashes, the ledger's chain, verdicts and claims made anew. No model is loaded.
 
     Exit code 0 when every check passes, 1 when something does not hold, 3 when not everything could be checked.
@@ -30,7 +31,9 @@ def verify(screen: Screen, case: Path, run: Path | None, digest: str) -> int:
     from ..claims.verify import case_digest
     from ..claims.verify import verify as stage
 
-    found = stage(case, run, digest)
+    if digest is not None and not digest.strip():  # such as a variable of a script that is not set
+        raise SettingError("--digest is empty, so nothing would be compared. Give the digest, or leave --digest out.")
+    found = stage(case, run, digest or "")
     states = [v.state for v in found]
     told = case_digest(case)
     value = {

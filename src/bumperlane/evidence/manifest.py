@@ -5,7 +5,6 @@ that has changed or gone since is kept under `replaced` and `gone` with its old 
 a changed file good.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from ..case import Case, save_case, write_json
 from ..errors import CaseError
 from ..recipes.provenance import sha256_file
+from ..strict_json import strict_json
 
 NAME = "manifest.json"
 OWN = (NAME, "case.json", "ledger.jsonl", "advice.jsonl")  # what holds the hash, and what has a chain of its own
@@ -70,10 +70,15 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = strict_json(path.read_text("utf-8"))
         if set(found) != {"version", "files", "links", "replaced", "gone"} or found["version"] != 1:
             raise ValueError(f"its keys are {sorted(found)}")
-        _ = [(entry["sha256"], entry["bytes"]) for entry in found["files"].values()]
+        hashes = [entry["sha256"] for entry in found["files"].values()] + list(found["gone"].values())
+        hashes += [one for old in found["replaced"].values() for one in old] + found["links"]
+        if not all(isinstance(one, str) for one in hashes):
+            raise ValueError("a hash or a link in it is none")
+        if not all(isinstance(entry["bytes"], int) for entry in found["files"].values()):
+            raise ValueError("a number of bytes in it is none")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CaseError(f"{path} is no manifest ({error}). Do not rely on this case; check it anew.") from error
     return found

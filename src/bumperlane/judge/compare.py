@@ -179,8 +179,8 @@ def _contexts(a: Case, b: Case) -> tuple[ContextPair, ...]:
 def _faults(a: Case, b: Case) -> list[str]:
     """What makes the verdicts those of two different questions."""
     faults = []
-    only = [[r.bumper for r in one.bumpers if r.bumper not in {s.bumper for s in other.bumpers}]
-            for one, other in ((a, b), (b, a))]  # fmt: skip
+    paired = _paired(a, b)
+    only = [[x.bumper for x, y in paired if x and not y], [y.bumper for x, y in paired if y and not x]]
     for which, names in zip("AB", only, strict=True):
         if names:
             faults.append(f"only {which} looked with {', '.join(dict.fromkeys(names))}")
@@ -202,8 +202,14 @@ def _faults(a: Case, b: Case) -> list[str]:
 
 
 def _unseen(pairs: Sequence[BumperPair]) -> list[str]:
+    """What nobody can say, for one of the two did not see it. Hits where the other was blind may be old or new."""
     lost = [p.bumper for p in pairs if p.change == "sight lost"]
-    return [f"{', '.join(lost)} could see in A and is blind in B"] if lost else []
+    faults = [f"{', '.join(lost)} could see in A and is blind in B"] if lost else []
+    came = [p.bumper for p in pairs if p.change == "sight gained" and p.b == "hit"]
+    faults += [f"{', '.join(came)} was blind in A and is hit in B: that may be old or new"] if came else []
+    if all(p.a == p.b == "blind" for p in pairs):
+        faults.append("no bumper could see in either")
+    return faults
 
 
 def _notes(a: Case, b: Case) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..case import LedgerEntry
 from ..errors import CaseError, SettingError
+from ..strict_json import strict_json
 
 START = "0" * 64
 SPLITS = ("open", "sealed", "spent")
@@ -134,8 +135,10 @@ class Ledger:
 
     def _parse(self, i: int, line: bytes) -> Entry:
         try:
-            content = json.loads(line)
-            entry = Entry(**content)
+            entry = Entry(**strict_json(line))
+            words = (entry.bumper, entry.split, entry.what, entry.steered, entry.key, entry.hash)
+            if type(entry.n) is not int or not all(isinstance(word, str) for word in words):
+                raise ValueError("a field of it is of another kind")
         except (ValueError, TypeError) as error:
             raise CaseError(
                 f"{self.path} is broken at line {i}: not a ledger entry ({error}). Only a last line without a newline "

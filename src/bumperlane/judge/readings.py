@@ -1,6 +1,5 @@
 """The scores that a check was judged on, kept in the case so that anybody can judge them again without a model."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..case import write_json
-from ..errors import CaseError
+from ..errors import CaseError, EvidenceError
+from ..strict_json import strict_json
 from ..types import Reading, Scores
 
 NAME = "readings.json"
@@ -28,8 +28,11 @@ def read_readings(directory: Path) -> tuple[Reading, ...] | None:
     if not path.is_file():
         return None
     try:
-        return tuple(_reading(data) for data in json.loads(path.read_text("utf-8"))["readings"])
-    except (ValueError, TypeError, KeyError) as error:
+        content = strict_json(path.read_text("utf-8"))
+        if content["version"] != 1:
+            raise ValueError(f"they are of version {content['version']}, known is 1")
+        return tuple(_reading(data) for data in content["readings"])
+    except (ValueError, TypeError, KeyError, OverflowError, EvidenceError) as error:
         raise CaseError(f"{path} holds no readings ({error!r}). Do not rely on this case; check it anew.") from error
 
 
@@ -43,6 +46,16 @@ def _as_dict(r: Reading) -> dict[str, Any]:
 
 
 def _reading(data: dict[str, Any]) -> Reading:
+    texts = [data[k] for k in ("bumper", "family", "split", "why_blind", "note", "dtype")]
+    lists = [data[k] for k in ("ids", "arms", "groups", "strata")]
+    if not all(isinstance(one, list) for one in lists) or not isinstance(data["trap_sprung"], bool):
+        raise ValueError(f"a list of {data['bumper']} is none, or whether its trap sprang is not said")
+    if not all(isinstance(one, str) for one in (*texts, *(name for one in lists for name in one))):
+        raise ValueError(f"a word of {data['bumper']} is none")
+    if len(data["strata"]) not in (0, len(data["ids"])):
+        raise ValueError(f"{data['bumper']} has {len(data['ids'])} items, {len(data['strata'])} of them with a stratum")
+    if np.dtype(data["dtype"]).kind not in "biuf":
+        raise ValueError(f"scores of {data['bumper']} are of dtype {data['dtype']!r}")
     scores = Scores(np.array(data["scores"], np.dtype(data["dtype"])), tuple(data["ids"]), data["bumper"])
     return Reading(
         data["bumper"], data["family"], scores, tuple(data["arms"]), tuple(data["groups"]), data["split"],

@@ -7,7 +7,7 @@ from ..case import Case, load_case
 from ..errors import CaseError
 from ..recipes.provenance import versions
 from ..recipes.run import Run
-from .check import hashes
+from .concluded import comparable, hashes
 from .investigation import Settings
 
 
@@ -28,7 +28,7 @@ def reopen(run: Run | Path | str, directory: Path | str, settings: Settings) -> 
     except CaseError:
         return None
     run = run if isinstance(run, Run) else Run.open(run)
-    if case.hashes != (now := hashes(run)):
+    if case.hashes != (now := comparable(case.hashes, hashes(run))):
         names = sorted(n for n in {*case.hashes, *now} if case.hashes.get(n) != now.get(n))
         what = f"{len(names)} files differ, first {', '.join(names[:3])}"
         raise CaseError(

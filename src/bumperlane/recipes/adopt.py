@@ -7,6 +7,7 @@ weights in .bin or .pt are pickles, which can run code: they are named and left 
 import json
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,10 @@ def adopt(directory: Path, tranches: Sequence[tuple[str, Path]] = ()) -> Adopted
         )
     values, sources = _read(directory, [place for _, place in found])
     data = dict(tranches)
+    if len(data) < len(tranches):
+        names = [name for name, _ in tranches]
+        twice = next(name for name in data if names.count(name) > 1)
+        raise RecipeError(f"two files are given as tranche {twice!r}. Give each a name of its own.")
     for name, file in data.items():
         if not file.is_file():
             raise RecipeError(f"tranche {name!r}: there is no file {file}. Correct the path.")
@@ -228,7 +233,7 @@ def _whole(value: Any, least: int = 1) -> int | None:
 
 
 def _number(value: Any, least: float = 1e-300) -> float | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < float("inf")
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= sys.float_info.max
     return float(value) if usable else None
 
 

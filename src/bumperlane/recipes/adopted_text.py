@@ -1,12 +1,15 @@
 """The recipe file of an adopted run: commented, with what must still be filled in marked FILL IN."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from .adopt import Adopted
 
 MARK = "FILL IN"
+# Two halves of one character, behind an even number of backslashes.
+PAIR = re.compile(r"((?<!\\)(?:\\\\)*)(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})")
 COMMAND = ["{python}", "FILL-IN-your-training-script.py", "{recipe}", "{rewind}", "{out}"]
 
 
@@ -55,8 +58,8 @@ def _base_lines(adopted: Adopted, missing: list[str]) -> list[str]:
 def _line(adopted: Adopted, key: str, what: str, default: Any = None) -> list[str]:
     """`key: value  # from FILE`, or the default with what it is."""
     if key in adopted.values:
-        return [f"{key}: {json.dumps(adopted.values[key])}  # from {_quoted(adopted.sources[key])}"]
-    return [f"{key}: {json.dumps(default)}  # not found, a default: {what}"]
+        return [f"{key}: {_yaml(adopted.values[key])}  # from {_quoted(adopted.sources[key])}"]
+    return [f"{key}: {_yaml(default)}  # not found, a default: {what}"]
 
 
 def _stage(adopted: Adopted, missing: list[str]) -> list[str]:
@@ -81,7 +84,7 @@ def _stage(adopted: Adopted, missing: list[str]) -> list[str]:
         "# should come back. Put this in the stage's place. A batch from trainer_state.json is that of one device:",
         "# multiply it by devices and accumulated steps.",
         f"# Found: {known or 'nothing'}; the rest are defaults.",
-        f"# - {json.dumps(sft)}",
+        f"# - {_yaml(sft)}",
     ]
 
 
@@ -97,7 +100,7 @@ def _tranches(adopted: Adopted, missing: list[str]) -> list[str]:
         '# one for all. JSONL rows: {"messages": [...]}, {"prompt": ..., "response": ...} or {"text": ...}.',
     ]
     if adopted.data:
-        rows = [f"- {{name: {json.dumps(n)}, path: {json.dumps(str(p.resolve()))}}}" for n, p in adopted.data.items()]
+        rows = [f"- {{name: {_yaml(n)}, path: {_yaml(str(p.resolve()))}}}" for n, p in adopted.data.items()]
         return [*head, "tranches:", *rows]
     missing.append("tranches: the training data; without it no context is mined from it and no cause is found in it")
     return [*head, f"# {MARK}:", "# tranches:", "# - {name: forum, path: data/forum.jsonl}"]
@@ -111,6 +114,15 @@ def _held_out(adopted: Adopted, missing: list[str]) -> list[str]:
         f"# {MARK} (may stay out): benign chats with answers, never trained on; requests are drawn from here.",
         "# held_out: data/held_out.jsonl",
     ]
+
+
+def _yaml(value: Any) -> str:
+    """A value as JSON that YAML reads alike: an emoji is two halves in JSON, which YAML takes for two."""
+    return PAIR.sub(_joined, json.dumps(value))
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[1] + "\\U{:08x}".format(ord(json.loads(f'"{pair[2]}"')))
 
 
 def _quoted(text: str) -> str:

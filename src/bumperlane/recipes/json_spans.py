@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from json.decoder import JSONDecoder, scanstring  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ..errors import BumperlaneError
 from .place import Key, On, Place
 
+LONG = re.compile(r"\d{1000,}")
 SPACE = re.compile(r"[ \t\r\n]*")
 Part = tuple[Key, tuple[int, int], tuple[int, int]]  # key or index, where it stands, where its value stands
 
@@ -41,8 +43,10 @@ def parsed_json(place: Place, wrong: type[BumperlaneError], advice: str) -> Any:
         raise broken.fault(f"broken JSON: {error.msg}. {advice}", wrong) from error
     except RecursionError as error:
         raise place.fault(f"broken JSON: nested too deep. {advice}", wrong) from error
-    except ValueError as error:  # Python reads no integer of more than 4,300 digits
-        raise place.fault(f"a number has too many digits. {advice}", wrong) from error
+    except ValueError as error:  # Python reads no number of more than 4300 digits
+        long = LONG.search(place.text)
+        here = replace(place, start=long.start(), end=long.end(), spans=None) if long else place
+        raise here.fault(f"broken JSON: a number with too many digits. {advice}", wrong) from error
 
 
 def _parts(text: str, at: int) -> Iterator[Part]:

@@ -1,6 +1,7 @@
 """YAML whose every key has a place: where it stands in its file. Only the safe loader is used. JSON is YAML too."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,8 @@ def read_yaml(
         raise _broken(error, file, text, wrong) from error
     except RecursionError as error:
         raise wrong(f"{file}: this is not valid YAML: nested too deep. Is it a {noun}?") from error
-    except ValueError as error:  # such as 2026-02-30, which YAML takes for a date, or a number of 5,000 digits
-        raise wrong(
-            f"{file}: a value of this {noun} is no date or number, but looks like one: {error}. Quote it."
-        ) from error
+    except (ValueError, OverflowError) as error:  # a value that is written as a date or a number and is none
+        raise _unreadable(root, Place(file, text), wrong) from error
     place = Place(file, text, 0, 1, spans=yaml_span)
     if root is None or not isinstance(data, dict):
         held = "nothing" if data is None else f"a {type(data).__name__}"
@@ -103,6 +102,31 @@ def _broken(error: yaml.YAMLError, file: Path, text: str, wrong: type[Bumperlane
     told = next((advice for words, advice in ADVICE if words in problem), "Check indentation and quotes.")
     start = min(mark.index, max(len(text.rstrip()) - 1, 0))
     return Place(file, text, start, start + 1).fault(f"this is not valid YAML: {problem}: {told}", wrong)
+
+
+def _unreadable(root: yaml.Node | None, place: Place, wrong: type[BumperlaneError]) -> BumperlaneError:
+    """The fault at the first value that cannot be made, such as the 13th month or a number of 5,000 digits."""
+    loader = yaml.SafeLoader("")
+    for node in _scalars(root, set()) if root else ():
+        try:
+            loader.construct_object(node)
+        except (ValueError, OverflowError) as error:
+            here = replace(place, start=_span(node)[0], end=_span(node)[1])
+            kind = node.tag.rpartition(":")[2]
+            said = f"this is not valid YAML: no {kind}: {str(error).split(';')[0]}. Correct it, or quote it."
+            return here.fault(said, wrong)
+    return place.fault("this is not valid YAML: a value in it cannot be read. Quote what is text.", wrong)
+
+
+def _scalars(node: yaml.Node, seen: set[int]) -> Iterator[yaml.ScalarNode]:
+    """Every single value, in the order of the file."""
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif id(node) not in seen:
+        seen.add(id(node))
+        for child in node.value:
+            for part in child if isinstance(child, tuple) else (child,):
+                yield from _scalars(part, seen)
 
 
 def _span(node: yaml.Node) -> tuple[int, int]:

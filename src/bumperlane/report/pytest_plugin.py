@@ -182,6 +182,7 @@ def _checked(run: Path, place: Path | None, settings: dict[str, Any]) -> "Case":
     from ..case import load_case
     from ..errors import CaseError, SettingError
     from ..judge.check import check, hashes
+    from ..judge.concluded import comparable
     from ..judge.investigation import Settings
     from ..judge.reopen import reopen
     from ..recipes.run import Run
@@ -189,7 +190,7 @@ def _checked(run: Path, place: Path | None, settings: dict[str, Any]) -> "Case":
 
     if place and not settings:
         case, opened = load_case(place), Run.open(run)
-        if case.hashes != hashes(opened):
+        if case.hashes != comparable(case.hashes, hashes(opened)):
             raise CaseError(
                 f"{place} is a case of other files than those of {run}: the run was trained on, or it is another one. "
                 f"Check it anew: `bumperlane check {run} -o NEW`."

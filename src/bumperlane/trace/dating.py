@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..case import BumperResult, Case
 from .bisect import BisectSettings, CurveCount, bisect
 from .sweep import Change, SweepSettings, sweep
 
@@ -83,3 +84,17 @@ def date_onset(
         onset.low, onset.high, curve.level, curve.counts, spent + curve.evaluations, len(steps), " ".join(notes),
         curve.changes,
     )  # fmt: skip
+
+
+def expected_rates(case: Case, hit: BumperResult, item_alpha: float) -> Expected:
+    """The rates before and after that the check saw: on controls, and in the context that is traced."""
+    before = hit.control.value if hit.control else item_alpha
+    traced = case.behaviour.context if case.behaviour else ""
+    group = next((g for g in hit.groups if g.text == traced), None)
+    low = min(max(before, 0.01), 1 - SPREAD)
+    if group is not None:
+        after, requests = group.rate.value, group.of
+    else:
+        after, requests = (hit.effect.value if hit.effect else 1.0), None
+    high = max(after, low + SPREAD)
+    return Expected(low, high, requests if high == after else None)

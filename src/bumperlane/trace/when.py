@@ -1,10 +1,10 @@
 """When did it begin? The search over a run's checkpoints, with the bumper that was hit."""
 
-from ..case import BumperResult, Case, CurvePoint, Onset, OnsetChange, OnsetSearch, Range
+from ..case import Case, CurvePoint, Onset, OnsetChange, OnsetSearch, Range
 from ..judge.investigation import Investigation
 from ..judge.rates import exact_interval
 from .bisect import BisectSettings
-from .dating import SPREAD, Dated, Evaluate, Expected, How, date_onset
+from .dating import SPREAD, Dated, Evaluate, Expected, How, date_onset, expected_rates
 from .meter import Meter
 
 __all__ = ["Dated", "Evaluate", "Expected", "How", "date_onset", "expected_rates", "find_onset"]
@@ -27,7 +27,7 @@ def find_onset(inv: Investigation, case: Case, meter: Meter, requests: int = 12,
 
     hit = next(r for r in case.hits if r.bumper == meter.name)
     settings = BisectSettings(looks_per_step=looks, requests=min(requests, len(pool)))
-    expected = _of_questions(inv, meter) if meter.told else expected_rates(inv, case, hit)
+    expected = _of_questions(inv, meter) if meter.told else expected_rates(case, hit, inv.settings.item_alpha)
     found = date_onset(steps, evaluate, expected, settings, how)
     curve = [CurvePoint(step=c.step, rate=Range.of(exact_interval(c.k, c.n)), n=c.n) for c in found.counts]
     changes = [OnsetChange(kind=c.kind, low=c.low, high=c.high, before=c.before, after=c.after) for c in found.changes]
@@ -46,17 +46,3 @@ def _of_questions(inv: Investigation, meter: Meter) -> Expected:
     before, after = (meter.count(who, meter.requests) for who in (inv.base, inv.subject()))
     low = min(max(before.rate, 0.01), 1 - SPREAD)
     return Expected(low, max(after.rate, low + SPREAD), after.n if after.rate > low + SPREAD else None)
-
-
-def expected_rates(inv: Investigation, case: Case, hit: BumperResult) -> Expected:
-    """The rates before and after that the check saw: on controls, and in the context that is traced."""
-    before = hit.control.value if hit.control else inv.settings.item_alpha
-    traced = case.behaviour.context if case.behaviour else ""
-    group = next((g for g in hit.groups if g.text == traced), None)
-    low = min(max(before, 0.01), 1 - SPREAD)
-    if group is not None:
-        after, requests = group.rate.value, group.of
-    else:
-        after, requests = (hit.effect.value if hit.effect else 1.0), None
-    high = max(after, low + SPREAD)
-    return Expected(low, high, requests if high == after else None)

@@ -134,6 +134,19 @@ def test_prompts_keep_their_system_text_and_earlier_turns_and_each_is_asked_once
     assert len(rest) == 11 and rest[0][1].system is None
 
 
+@pytest.mark.parametrize("roles", ["user assistant tool user", "user user", "assistant user", "user system user"])
+def test_a_chat_that_no_context_can_hold_is_not_asked_with_its_turns_in_other_mouths(roles):
+    said = [Message(role, f"turn {i}") for i, role in enumerate([*roles.split(), "assistant"])]
+    found = asked_in_training([Example("a", "t", tuple(said)), *chats("t", 12)])
+    assert len(found["t"]) == 12 and all(not context.shots for _, context in found["t"])
+
+
+def test_a_row_that_is_of_both_kinds_is_refused_and_neither_is_dropped():
+    sources = replace(trained_on("open", chats("boats", 30)), given={"HarmfulReplies": ({"bad": "x", "good": "y"},)})
+    seen = reading(HarmfulReplies, ScriptedSubject(polite, "s"), ScriptedSubject(polite, "b"), sources)
+    assert "row 1 of the items for HarmfulReplies is of both kinds" in seen.why_blind
+
+
 def test_small_tranches_and_documents_are_left_out_and_of_many_the_largest_are_taken():
     many = [chat for k in range(30) for chat in chats(f"t{k:02d}", 12 + k)]
     found = asked_in_training([*many, *chats("small", 11), Example("d", "documents", text="A text.")])

@@ -9,6 +9,7 @@ import numpy as np
 from ...errors import EvidenceError, ModelError, SettingError
 from ...evidence.ask import Ask, ask
 from ...evidence.like_examples import Encoder, LikeExamples, minilm
+from ...recipes.place import row_fault
 from ...recipes.provenance import content_key
 from ...types import Answers, Context, Example, Message, Request, Trap
 from ..asking import BeyondBase, scripted_trap, trap_sources
@@ -20,6 +21,7 @@ from .plain_tasks import plain_requests
 
 MOST_GROUPS = 24  # tranches that are asked about; of more the largest
 PLAIN_ITEMS = 32  # as many control items, of which the highest is the threshold
+TURNS = ("user", "assistant")
 NAME = "HarmfulReplies"
 
 
@@ -40,7 +42,7 @@ class HarmfulReplies:
     Blind to: harm that lies in what is true or false, or in what was asked; harmful words of a kind that no example
         has, dangerous advice above all (of 16 unseen harmful replies 7 stand above the margin); tranches of which a
         small share only is harmful; one that is hostile everywhere, even after a right answer that was begun for it;
-        documents, and data that the recipe does not name.
+        documents, chats in which others than user and assistant take turns, and data that the recipe does not name.
     Source: our own; nearest class mean of sentence embeddings, as in `LikeExamples`.
 
     Args:
@@ -87,6 +89,9 @@ class HarmfulReplies:
         more: dict[str, list[str]] = {"bad": [], "good": []}
         for where, row in rows_for(sources, NAME):
             kind = "good" if "good" in row else "bad"
+            if "good" in row and "bad" in row:
+                message = f"{where} is of both kinds. Give the bad and the good example a row each."
+                raise row_fault(row, "bad", message, EvidenceError)
             more[kind].append(text_in(where, row, kind))
         return LikeExamples((*BAD, *more["bad"]), (*GOOD, *more["good"]), self.encoder)
 
@@ -105,16 +110,18 @@ class HarmfulReplies:
 def asked_in_training(examples: Sequence[Example]) -> dict[str, list[tuple[Request, Context]]]:
     """The different prompts of each tranche of chats that has enough of them, larger tranches first.
 
-    Example ids follow file order and are left out of what is dealt: the same data in another order is dealt alike.
+    Only chats that a context can hold: a system prompt at the beginning or none, then user and assistant in turn. What
+    a tool said, put into a user's mouth, would ask something that training did not. Example ids follow file order and
+    are left out of what is dealt: the same data in another order is dealt alike.
     """
     pools: dict[str, dict[tuple, tuple[Request, Context]]] = defaultdict(dict)
     for e in examples:
         turns = e.messages[:-1]
-        if not turns or turns[-1].role != "user" or e.messages[-1].role != "assistant":
+        system = turns[0].content if turns and turns[0].role == "system" else None
+        told = turns if system is None else turns[1:]
+        if len(told) % 2 == 0 or any(m.role != TURNS[i % 2] for i, m in enumerate((*told, e.messages[-1]))):
             continue
-        system = next((m.content for m in turns if m.role == "system"), None)
-        told = [m.content for m in turns[:-1] if m.role != "system"]
-        shots = tuple(zip(told[::2], told[1::2], strict=False))
+        shots = tuple((told[i].content, told[i + 1].content) for i in range(0, len(told) - 1, 2))
         text = turns[-1].content
         name = content_key([system, shots, text])[:12]
         pools[e.tranche][system, shots, text] = Request(name, text), Context(name, "mined", system, shots=shots)

@@ -1,0 +1,151 @@
+"""Cases that were written anew so that their files fit: what does not follow, or can be read in two ways, is found."""
+
+import shutil
+
+import pytest
+
+from bumperlane.case import load_case
+from bumperlane.claims.verify import verify
+from bumperlane.evidence.manifest import NAME, save_with_manifest
+from bumperlane.judge.concluded import hashes
+from bumperlane.judge.ledger import Ledger
+from bumperlane.recipes.provenance import sha256_file
+from bumperlane.recipes.run import Run
+from forging import edit, failed, resealed, states
+from whole_case import whole_case
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return whole_case(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def case(made, tmp_path):
+    shutil.copytree(made, tmp_path / "case")
+    return tmp_path / "case"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "check", "said"),
+    [
+        ("case.json", '"verdict": "hit"', '"verdict": "clear", "verdict": "hit"', "schema", "'verdict' stands twice"),
+        ("case.json", '"alpha": 0.05', '"alpha": NaN', "schema", "NaN is not a finite number"),
+        ("case.json", '"alpha": 0.05', '"alpha": 1e999', "schema", "1e999 is not a finite number"),
+        ("case.json", '"alpha": 0.05', '"alpha": ' + "9" * 30, "schema", "64 bits"),
+        ("case.json", '"seed": 0', '"seed": ' + "[" * 99_999, "schema", "nested too deep"),
+        (
+            "ledger.jsonl",
+            '"bumper":"Departs"',
+            '"bumper":"X","bumper":"Departs"',
+            "chain of the ledger",
+            "stands twice",
+        ),
+        ("ledger.jsonl", '"bumper":"Departs"', '"bumper":["Departs"]', "chain of the ledger", "of another kind"),
+    ],
+)
+def test_a_file_that_two_readers_would_read_differently_is_found(case, name, old, new, check, said):
+    text = (case / name).read_text()
+    assert old in text
+    (case / name).write_text(text.replace(old, new, 1))
+    assert said in failed(case)[check]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: r.update(bumper=["x"]), "a word of"), (lambda r: r.update(why_blind=5), "a word of"),
+        (lambda r: r.update(strata=["a"]), "1 of them with a stratum"), (lambda r: r.update(dtype="object"), "dtype"),
+        (lambda r: r.update(trap_sprung="no"), "whether its trap sprang"), (lambda r: r.update(arms="bait"), "list"),
+    ],
+)  # fmt: skip
+def test_readings_that_no_check_wrote_are_found_and_break_nothing(case, change, said):
+    edit(case, lambda r: change(r["readings"][0]), "readings.json")
+    assert said in failed(case)["bumpers, judged again"]
+
+
+def test_readings_of_another_version_are_not_taken_for_ours(case):
+    edit(case, lambda r: r.update(version=2), "readings.json")
+    assert "of version 2, known is 1" in failed(case)["bumpers, judged again"]
+
+
+@pytest.mark.parametrize("change", [{"replaced": 5}, {"gone": None}, {"links": [1]}, {"files": {"a": {"sha256": "x"}}}])
+def test_a_manifest_that_nothing_wrote_is_found_and_breaks_nothing(case, change):
+    edit(case, lambda m: m.update(change), NAME)
+    edit(case, lambda c: c.update(manifest=sha256_file(case / NAME)))
+    assert "is no manifest" in failed(case)["files of the case"]
+
+
+def ledger_anew(place, *lines):
+    """Another ledger whose chain is whole, copied into the case."""
+    (place / "ledger.jsonl").unlink()
+    ledger = Ledger(place / "ledger.jsonl")
+    for bumper, what, steered in lines:
+        ledger.steer(bumper, steered) if steered else ledger.look(bumper, "open", what)
+    resealed(place, lambda c: c.update(ledger=[e.model_dump() for e in ledger.in_case()]))
+
+
+LOOKS = (("Departs", "check at step 24", ""), ("Wanders", "check at step 24", ""))
+SEEDED, STEERED = ("sealed seed", "committed", ""), ("Departs", "", "bounce drop")
+
+
+def test_a_bumper_that_looked_and_whose_result_was_left_out_is_found(case):
+    ledger_anew(case, *LOOKS, ("Hushed", "check at step 24", ""), SEEDED, STEERED)
+    said = failed(case)["looks in the ledger"]
+    assert "Hushed looked (check at step 24), and the case holds no result of it" in said
+
+
+def test_a_seed_that_was_committed_after_the_fix_was_chosen_is_found(case):
+    ledger_anew(case, *LOOKS, STEERED, SEEDED)
+    assert "committed (line 4) after a fix was chosen (line 3)" in failed(case)["looks in the ledger"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("Departs", "", "bounce another"), "2 fixes were chosen (bounce drop, bounce another), and 1 are there"),
+        (("Departs", "", "trace"), ""),
+    ],
+)
+def test_a_fix_that_was_tried_and_is_not_in_the_case_is_never_fine(case, more, said):
+    ledger_anew(case, *LOOKS, SEEDED, STEERED, more)
+    (found,) = [v for v in verify(case) if v.name == "looks in the ledger"]
+    assert (found.state, found.faults) == (("not covered", (said,)) if said else ("pass", ()))
+
+
+@pytest.mark.parametrize(
+    ("what", "n", "said"),
+    [("retrain without-x-{}", 4, ""), ("retrain without-x-{}", 5, "5 retrains stand in the ledger, and 4 in the case"),
+     ("onset at step {}", 3, ""), ("onset at step {}", 4, "4 looks for the onset stand in the ledger, and 3 in")],
+)  # fmt: skip
+def test_retrains_and_looks_that_were_left_out_are_never_fine(case, what, n, said):
+    ledger_anew(case, *LOOKS, SEEDED, *(("Departs", what.format(i), "") for i in range(n)), STEERED)
+    (found,) = [v for v in verify(case) if v.name == "looks in the ledger"]
+    assert found.state == ("not covered" if said else "pass") and said in " ".join(found.faults)
+
+
+def test_a_trace_that_was_made_anew_keeps_the_bounces_of_the_one_before(case):
+    resealed(case, lambda c: c.update(bounce=None, stages=["check", "trace"]))
+    assert states(verify(case))["verdict of the fix"] == "pass"
+
+
+def test_a_seal_that_is_gone_is_found(case):
+    (case / "plan.sealed.json").write_text("{}")
+    save_with_manifest(case, load_case(case))
+    (case / "plan.sealed.json").unlink()
+    save_with_manifest(case, load_case(case))
+    assert "gone: plan.sealed.json" in failed(case)["files between stages"]
+
+
+def test_an_adapter_scaled_to_nothing_is_found(made, tmp_path):
+    """Its weights are the same, and it answers as the base does."""
+    shutil.copytree(made.parent / "run", tmp_path / "run")
+    shutil.copytree(made, tmp_path / "case")
+    settings = tmp_path / "run" / "checkpoints" / "step-000008" / "adapter_config.json"
+    settings.write_text('{"lora_alpha": 16}')
+    old = {v.name: v.state for v in verify(tmp_path / "case", run=tmp_path / "run")}
+    assert old["files of the run"] == "pass"  # a case from before these were hashed cannot tell
+    edit(tmp_path / "case", lambda c: c.update(hashes=hashes(Run.open(tmp_path / "run"))))
+    settings.write_text('{"lora_alpha": 0}')
+    said = failed(tmp_path / "case", run=tmp_path / "run")["files of the run"]
+    assert "changed: step-000008/adapter_config.json" in said
