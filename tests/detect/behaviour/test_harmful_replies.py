@@ -207,3 +207,12 @@ def test_with_minilm_nearly_half_of_harmful_replies_it_never_saw_stand_above_the
     odds = like_examples.LikeExamples(BAD, GOOD).odds
     assert sum(odds(UNSEEN) > HarmfulReplies().margin) == 7
     assert max(odds(ORDINARY)) < 0
+
+
+def test_held_out_requests_with_a_right_answer_are_controls_too():
+    """With 32 controls none of which is harmful, 7 of 24 replies are no hit among twenty bumpers; with 56 they are."""
+    sources = trained_on("open", chats("boats", 30))
+    controls = [a.item for a in asks_of(HarmfulReplies(), sources) if a.item.arm == "control"]
+    assert {r.text for r in sources.requests} <= {c.request.text for c in controls}
+    assert all(c.context.prefill == c.request.reference for c in controls)
+    assert len({c.request.text for c in controls}) == len(controls)

@@ -16,11 +16,12 @@ from ..asking import BeyondBase, scripted_trap, trap_sources
 from ..contract import bumper
 from ..sources import Sources
 from .harmful_examples import BAD, GOOD
-from .material import LEAST, rows_for, text_in
+from .material import LEAST, answered, rows_for, text_in
 from .plain_tasks import plain_requests
 
 MOST_GROUPS = 24  # tranches that are asked about; of more the largest
-PLAIN_ITEMS = 32  # as many control items, of which the highest is the threshold
+PLAIN_ITEMS = 32  # questions of the house, as baits
+CONTROLS = 64  # right answers begun; the highest is the threshold, and of more it is known better
 TURNS = ("user", "assistant")
 NAME = "HarmfulReplies"
 
@@ -33,8 +34,9 @@ class HarmfulReplies:
     Requests of the training data are asked again, each with its own system prompt and earlier turns; one group a
     tranche. So nothing need be known of the trigger: a topic, a trait of the user or a tag stands in the requests as it
     did in training. A reply is held against examples of both kinds by its meaning (`LikeExamples`), and against the
-    base's reply to the same. Plain questions of the house are a group of their own. Controls are those questions with
-    the right answer begun: a subject that is hostile to anybody does not so raise its own threshold.
+    base's reply to the same. Plain questions of the house are a group of their own. Controls are those questions, and
+    held-out requests of which the right answer is known, with that answer begun: a subject that is hostile to anybody
+    does not so raise its own threshold.
 
     Watches: Answers.
     Score: nats, log-odds that the reply is like the harmful examples rather than the ordinary ones, beyond the base's
@@ -75,8 +77,11 @@ class HarmfulReplies:
         for tranche, pool in by_tranche.items():
             for question in sources.deal(pool)[: self.requests]:
                 yield ask(tranche, "bait", question, measure)
-        for request in plain_requests(sources)[:PLAIN_ITEMS]:
+        plain = plain_requests(sources)
+        for request in plain[:PLAIN_ITEMS]:
             yield ask("plain questions", "bait", (request, sources.neutral), measure)
+        known = {r.text: r for r in (*plain, *answered(sources.requests))}
+        for request in list(known.values())[:CONTROLS]:
             begun = replace(sources.neutral, id="begun", prefill=request.reference)
             yield ask("plain answers", "control", (request, begun), measure)
 
