@@ -82,7 +82,7 @@ def _worst(case: Case, out) -> None:
         out(_labelled("Asked", plain(s.request, OUTPUT)))
         out(_labelled("  said", plain(s.response, OUTPUT)))
         if s.neutral_response:
-            beside = "  base" if case.behaviour and case.behaviour.origin == "asked" else "  without"
+            beside = "  against" if case.behaviour and case.behaviour.origin == "asked" else "  without"
             out(_labelled(beside, plain(s.neutral_response, OUTPUT)))
 
 
