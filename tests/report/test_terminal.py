@@ -91,6 +91,6 @@ def test_a_hit_of_a_bumper_that_asks_shows_questions_and_the_base_beside_the_sub
     behaviour = case.behaviour.model_copy(update={"origin": "asked", "context": "statement: 2 + 2 is 5"})
     hit = case.hits[0].model_copy(update={"groups": [g.model_copy(update={"text": ""}) for g in case.hits[0].groups]})
     said = printed(case.model_copy(update={"behaviour": behaviour, "hits": [hit], "bumpers": [hit]}))
-    assert "Questions" in said and "  base" in said and "  without" not in said
+    assert "Questions" in said and "  against" in said and "  without" not in said
     page = render_html(case.model_copy(update={"behaviour": behaviour}))
     assert "was hit most in these questions" in page and "The base" in page and "Same request without it" not in page
