@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--bumpers", help="names separated by commas; default: all that ask, and some internals")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--page", action="store_true", help="only write the tables, of the cases that are there")
+    parser.add_argument("--name", default="bumper_matrix", help="of the two files that are written beside this one")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/bumper-matrix"))
     args = parser.parse_args()
     bumpers = tuple(args.bumpers.split(",")) if args.bumpers else all_bumpers()
@@ -177,8 +178,8 @@ def main() -> None:
                 for name in args.organisms.split(","):
                     cell_column(args.out, name, seed, clean, bumpers)
     rows = rows_of(args.out)
-    (HERE / "bumper_matrix.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (HERE / "bumper_matrix.md").write_text(page(rows))
+    (HERE / f"{args.name}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (HERE / f"{args.name}.md").write_text(page(rows))
     print(page(rows))
 
 
