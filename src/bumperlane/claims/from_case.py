@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..case import Bounce, BumperResult, Case, Cause, CheckResult, load_case
+from ..case import Arm, Bounce, BumperResult, Case, Cause, CheckResult, load_case, worst_verdicts
 from ..errors import EvidenceError
 from ..judge.rates import exact_interval, rate_difference
 from ..recipes.provenance import content_key
@@ -17,6 +17,7 @@ from .evidence import Evidence
 
 ABOUT = ("rate", "treated", "cause")
 MOST, CLOSE = 4096, 1e-9
+ROUNDED = 1e-4  # of the rates of an arm
 RUNGS = (("best of", "best-of-k"), ("few-shot", "few-shot"), ("re-elicitation", "prompt"))
 BARE = {"tools": [], "safeguards": [], "system_prompt": "varies with the context"}  # the subject is asked directly
 TRAP = "A trap is made-up evidence and not this subject's, so it is not counted as recall: add a positive_control."
@@ -48,7 +49,9 @@ def all_evidence(directory: Path) -> list[Evidence]:
         for c in case.causes
         if c.status == "confirmed" and c.experiment and c.experiment.arms
     ]
-    out += [_rate(case, directory, b.bumper) for b in case.bumpers if b.verdict == "clear" and b.groups]
+    worst = worst_verdicts(case.bumpers)
+    clear = {b.bumper: b for b in case.bumpers if b.groups and worst[b.bumper] == "clear"}.values()
+    out += [_rate(case, directory, b.bumper) for b in clear]
     if not out:
         raise EvidenceError(
             f"{directory} makes no claim: its verdict is {case.verdict}, and it holds no clear bumper, no confirmed "
@@ -58,7 +61,8 @@ def all_evidence(directory: Path) -> list[Evidence]:
 
 
 def _rate(case: Case, directory: Path, name: str) -> dict[str, Any]:
-    looked = [b for b in case.bumpers if b.groups]
+    worst = worst_verdicts(case.bumpers)  # of one that looked open and sealed no claim rests on its better look
+    looked = [b for b in case.bumpers if b.groups and b.verdict == worst[b.bumper]]
     found = _named(looked, [b.bumper for b in looked], name, "bumper with counts")
     groups = [{"bad": g.over, "of": g.of} for g in found.groups]
     looks = sum(e.bumper == found.bumper and e.what.startswith("check at step") for e in case.ledger)
@@ -144,12 +148,22 @@ def _experiment(cause: Cause) -> dict[str, Any]:
     first, last = arms[0], arms[-1]
     out: dict[str, Any] = {
         "suspect": f"{cause.kind} {cause.name}",
-        "removed": [{"seed": s, "rate": r} for s, r in zip(first.seeds, first.rates, strict=False)],
+        "removed": _retrains(first),
         "effect": cause.experiment.effect.model_dump() if cause.experiment else None,
     }
     if len(arms) > 1 and last.removed:
-        out["random_removal"] = [{"seed": s, "rate": r} for s, r in zip(last.seeds, last.rates, strict=False)]
+        out["random_removal"] = _retrains(last)
     return out
+
+
+def _retrains(arm: Arm) -> list[dict[str, Any]]:
+    """With the items that each was measured on, from which an interval at any level follows; counts that are not those
+    of the rates are no counts of them."""
+    plain = [{"seed": s, "rate": r} for s, r in zip(arm.seeds, arm.rates, strict=False)]
+    same = len(arm.counts) == len(arm.rates) and all(
+        0 <= k <= n and n and abs(k / n - r) <= ROUNDED for (k, n), r in zip(arm.counts, arm.rates, strict=True)
+    )
+    return [{**one, "rate": k / n, "of": n} for one, (k, n) in zip(plain, arm.counts, strict=False)] if same else plain
 
 
 def _bumpers(case: Case) -> list[dict[str, Any]]:
