@@ -1,13 +1,15 @@
 """A plan sealed before the first sample: its hash, when, what shows the time, and every later deviation from it."""
 
+import math
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from .. import __version__
 from ..case import Part, write_json
@@ -38,6 +40,15 @@ class Plan(Part):
     bumpers: list[str] = []
     evidence: list[str] = Field(default=[], description="files or folders where samples will lie")
     notes: str = ""
+
+    @field_validator("analysis")
+    @classmethod
+    def _only_numbers_that_can_be_sealed(cls, value: Any) -> Any:
+        """JSON has no infinity: it would be sealed as null, which every other infinity would match."""
+        odd = next((k for k, v in _leaves(value) if isinstance(v, float) and not math.isfinite(v)), None)
+        if odd is not None:
+            raise ValueError(f"{odd or 'it'} is infinite or not a number, which no seal can hold. Write it in words")
+        return value
 
     @property
     def sealed_content(self) -> dict[str, Any]:
@@ -255,6 +266,19 @@ def _flat(content: Any, at: str = "") -> dict[str, Any]:
     if isinstance(content, dict) and content:
         return {k: v for name, part in content.items() for k, v in _flat(part, f"{at}.{name}" if at else name).items()}
     return {at: content}
+
+
+def _leaves(content: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of everything in lists and mappings, keys as well."""
+    if isinstance(content, dict):
+        for key, part in content.items():
+            yield at, key
+            yield from _leaves(part, f"{at}.{key}" if at else str(key))
+    elif isinstance(content, list | tuple | set):
+        for i, part in enumerate(content):
+            yield from _leaves(part, f"{at}.{i}" if at else str(i))
+    else:
+        yield at, content
 
 
 def _git(file: Path) -> Git | None:
