@@ -34,7 +34,8 @@ class Plan(Part):
         min_length=1, description="name -> value"
     )
     samples: dict[str, Annotated[int, Field(ge=0)]] = Field(
-        min_length=1, description="what -> how many, the positive control included"
+        min_length=1,
+        description="what -> how many; compared with the evidence: items, planted, clean, comparator, retrains, runs",
     )
     analysis: str | list[Any] | dict[str, Any] = Field(description="what is computed, and what counts as a pass")
     bumpers: list[str] = []
@@ -197,6 +198,10 @@ def plan_evidence(file: Path, threshold: str = "", first_sample_at: datetime | N
         raise EvidenceError(f"{file} seals no threshold {threshold!r}. It has: {', '.join(thresholds)}.")
     if not threshold and len(thresholds) > 1:
         raise EvidenceError(f"{file} seals {len(thresholds)} thresholds. Say which one: {', '.join(thresholds)}.")
+    name = threshold or next(iter(thresholds))
+    samples = dict(found.plan["samples"])
+    if name in samples and "items" not in samples:  # sealed for this threshold by its name
+        samples["items"] = samples.pop(name)
     first = first_sample_at.replace(tzinfo=first_sample_at.tzinfo or UTC) if first_sample_at else None
     proof = ["timestamp"] if _shows_time(file, found, first) else []
     if (
@@ -207,7 +212,7 @@ def plan_evidence(file: Path, threshold: str = "", first_sample_at: datetime | N
         proof.append("git")
     return PlanEvidence(
         sha256=found.sha256, sealed_at=found.sealed_at, first_sample_at=first_sample_at,
-        after_first_sample=bool(found.samples_there), threshold=thresholds[threshold or next(iter(thresholds))],
+        after_first_sample=bool(found.samples_there), threshold=thresholds[name], samples=samples,
         deviations=[d.text for d in deviations(file)], proof=proof,  # type: ignore[arg-type]
     )  # fmt: skip
 

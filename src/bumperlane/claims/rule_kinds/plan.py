@@ -4,6 +4,7 @@ from datetime import date
 
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
+from ..planned_samples import departures, not_compared, not_sealed
 from ..power import (
     ENOUGH,
     items_for_difference,
@@ -42,14 +43,27 @@ def sealed_first(e: Evidence, on: date) -> Said:
     if plan.deviations:
         more = f" and {len(plan.deviations) - 1} more" if len(plan.deviations) > 1 else ""
         return unsupported(f"{when}, and was deviated from: {plan.deviations[0]}{more}.", seal)
+    off = departures(e)
+    if off:
+        return unsupported(f"{when}, and not followed: {'; '.join(d.text for d in off)}.",
+                           next((d.needed for d in off if d.needed), None)
+                           if all(d.needed for d in off) else seal)  # fmt: skip
     if stated is not None and plan.threshold is None:
         return weak(f"{when}, but does not hold the threshold {stated:g}.", seal)
+    open_ended = not_sealed(e)
+    if open_ended:
+        return weak(f"{when}, but not how many {' and '.join(open_ended)} there would be (`samples` of the plan): "
+                    "sampling may have stopped when it looked good.", seal)  # fmt: skip
     if plan.first_sample_at is None:
         return weak(f"{when}; nothing says when the first sample was taken.", Needed("the time of the first sample"))
     if not plan.proof:
         return weak(f"{when} by the clock of who sealed it alone; no commit and no timestamp shows it.",
                     Needed("a plan committed to a repository, or a timestamp token of its hash"))  # fmt: skip
-    return supported(f"{when}, before the first sample at {plan.first_sample_at:%Y-%m-%d %H:%M}, unchanged since.")
+    loose = not_compared(e)
+    also = f" Sealed, and with nothing to compare: {', '.join(loose)}." if loose else ""
+    return supported(
+        f"{when}, before the first sample at {plan.first_sample_at:%Y-%m-%d %H:%M}, unchanged since.{also}"
+    )
 
 
 @rule(
