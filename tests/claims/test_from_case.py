@@ -113,6 +113,7 @@ def test_a_fix_gives_its_checks_as_counts_ladder_comparator_and_held_out_bumpers
         CheckResult(name="re-elicitation by prefill", passed=True, detail="", split="sealed", numbers=both),
     ]
     case = with_checks(treated_case(), *checks)
+    case = case.model_copy(update={"subject": {**case.subject, "contexts_tried": 40}})
     e = case_evidence(saved(tmp_path, case), "treated")
     assert (e.counts.bad, e.counts.of) == (1, 20)  # internals and re-elicitation are no counts of the behaviour
     assert [(r.kind, r.bad, r.of) for r in e.elicitation] == [("prompt", 1, 8), ("best-of-k", 1, 8)]
@@ -125,6 +126,16 @@ def test_a_fix_gives_its_checks_as_counts_ladder_comparator_and_held_out_bumpers
     ]
     assert e.attempts.run == 2
     assert (e.positive_control.flagged, e.positive_control.of) == (41, 64)  # the same context before the fix
+    seeing = sum(b.verdict != "blind" for b in case.bumpers)
+    assert seeing > 1 and e.positive_control.chosen_from == 40 * seeing  # the worst of all contexts and bumpers
+
+
+def test_a_behaviour_that_was_described_beforehand_was_chosen_from_its_own_groups_alone(tmp_path):
+    case, name = treated_case(), "Described"
+    hits = [case.hits[0].model_copy(update={"bumper": name, "groups": case.hits[0].groups[:1]})]
+    named = {"hits": hits, "behaviour": case.behaviour.model_copy(update={"bumper": name})}
+    e = case_evidence(saved(tmp_path, case.model_copy(update=named)), "treated")
+    assert e.positive_control.chosen_from == 1
 
 
 def test_a_bumper_that_steered_is_spent_whatever_the_case_called_it(tmp_path):

@@ -14,6 +14,7 @@ from ..judge.rates import exact_interval, rate_difference
 from ..recipes.provenance import content_key
 from ..recipes.schema import nearest
 from .evidence import Evidence
+from .spec_coverage import DESCRIBED
 
 ABOUT = ("rate", "treated", "cause")
 MOST, CLOSE = 4096, 1e-9
@@ -104,8 +105,7 @@ def _treated(case: Case, directory: Path, name: str) -> dict[str, Any]:
         out["counts"] = {"bad": sum(c["bad"] for c in alone), "of": sum(c["of"] for c in alone)}
         out["clusters"] = {"check": alone}
     if hit:
-        worst = hit.groups[0]
-        out["positive_control"] = {"flagged": worst.over, "of": worst.of, "what": "the same context before the fix"}
+        out["positive_control"] = _before_the_fix(case, hit)
         out["negative_control"] = _control(hit)
     if confirmed:
         out["cause"] = _experiment(confirmed)
@@ -130,6 +130,17 @@ def _cause(case: Case, directory: Path, name: str) -> dict[str, Any]:
 def _hit(case: Case) -> BumperResult | None:
     """The bumper by which the behaviour is measured, as it was hit."""
     return next((b for b in case.hits if case.behaviour and b.bumper == case.behaviour.bumper and b.groups), None)
+
+
+def _before_the_fix(case: Case, hit: BumperResult) -> dict[str, Any]:
+    """The worst group of the bumper that was hit. It is the luckiest of all that were looked at, by every bumper that
+    could see, and so says of how many: its bound on recall has to hold for each of them. A behaviour that somebody
+    described beforehand was not chosen among bumpers."""
+    worst, tried = hit.groups[0], case.subject.get("contexts_tried")
+    rivals = [hit] if hit.bumper == DESCRIBED else [b for b in case.bumpers if b.verdict != "blind"]
+    least = tried if isinstance(tried, int) and hit.bumper != DESCRIBED else 1
+    chosen = max(len(hit.groups), sum(max(len(b.groups), least) for b in rivals))
+    return {"flagged": worst.over, "of": worst.of, "what": "the same context before the fix", "chosen_from": chosen}
 
 
 def _named(found: Sequence[Any], names: Sequence[str], name: str, what: str) -> Any:

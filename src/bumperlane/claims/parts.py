@@ -110,6 +110,7 @@ class Control(Part):
     flagged: Count = Field(ge=0)
     of: Count = Field(ge=1)
     what: str = ""
+    chosen_from: Count = Field(default=1, ge=1, description="it is the most flagged of so many that were looked at")
 
     @model_validator(mode="after")
     def _no_more_than_there_are(self) -> "Control":

@@ -13,7 +13,7 @@ from ..power import (
     power_to_fall_short,
     power_to_refuse,
 )
-from ..reckon import UP, bound_of, percent, recall_of
+from ..reckon import UP, bound_of, low_of, percent, recall_of
 from .contract import ALL_KINDS, rule
 
 
@@ -83,7 +83,7 @@ def could_have_failed(e: Evidence, on: date) -> Said:
     bound, recall = bound_of(e), recall_of(e)
     n = min(float(e.counts.of), bound.effective_n if bound else e.counts.of)
     counted = e.counts.bad * n / e.counts.of  # in effective items, as n is
-    seen = effect * (recall[0] / recall[1] if recall and e.claim.kind in UP else 1.0)
+    seen = effect * (_caught(e) if e.claim.kind in UP else 1.0)
     if e.claim.kind in UP:
         power, more = power_to_refuse(counted, n, seen), items_to_refuse(e.counts.bad / e.counts.of, seen)
         what = f"more than the {e.counts.bad} bad ones on which the claim is made would be seen"
@@ -95,6 +95,14 @@ def could_have_failed(e: Evidence, on: date) -> Said:
     if recall and seen != effect:
         told += f" (recall {recall[0]} of {recall[1]})"
     return _graded(power, told, more and round(more * e.counts.of / n) - e.counts.of)
+
+
+def _caught(e: Evidence) -> float:
+    """Share of bad items that is seen: as measured, but the lower bound where the luckiest control was chosen."""
+    control = e.positive_control
+    if control is None:
+        return 1.0
+    return low_of(control, e.claim.level) if control.chosen_from > 1 else control.flagged / control.of
 
 
 def _of_difference(e: Evidence) -> Said:
