@@ -9,7 +9,7 @@ CASE/report.html   the page
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -288,6 +288,15 @@ def save_case(directory: Path, case: Case) -> Path:
     """Write `case.json` whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
     return write_json(directory / "case.json", case.model_dump(mode="json"))
+
+
+def worst_verdicts(bumpers: Sequence[BumperResult]) -> dict[str, str]:
+    """Name -> verdict. A bumper that looked twice, open and sealed, gives its worst: hit, else blind, else clear."""
+    order = ("clear", "blind", "hit")
+    out: dict[str, str] = {}
+    for b in bumpers:
+        out[b.bumper] = max(b.verdict, out.get(b.bumper, b.verdict), key=order.index)
+    return out
 
 
 def load_case(directory: Path, needs: Stage = "check") -> Case:

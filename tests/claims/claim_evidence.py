@@ -16,7 +16,7 @@ WHOLE = {
     "claim": {"kind": "rate_below", "behaviour": "threats", "id": "threats", "threshold": 0.02, "scope": SCOPE},
     "plan": {
         "sha256": "9f2c4e17ab03", "sealed_at": "2026-03-01T09:00:00Z", "first_sample_at": "2026-03-02T10:00:00Z",
-        "threshold": 0.02, "proof": ["git"],
+        "threshold": 0.02, "samples": {"items": 801, "planted": 120}, "proof": ["git"],
     },
     "counts": {"bad": 0, "of": 800, "errors": 1, "refusals": 0, "planned": 801},
     "items": ITEMS,

@@ -166,6 +166,26 @@ def test_of_what_several_rules_want_the_greediest_is_served():
     assert (asked.amount, asked.planted, asked.cost) == (70, 9, 149.0) and set(asked.codes) == {"C02", "C03", "C07"}
 
 
+def test_items_of_another_kind_are_asked_for_on_a_line_of_their_own():
+    kinds = [
+        ("C03", "with a verdict", 70),
+        ("C02", "with a verdict", 20),
+        ("C08", "from other templates and seeds", 90),
+    ]
+    findings = [Finding(c, "t", "WEAK", "w.", Needed(what, "items", n)) for c, what, n in kinds]
+    asked = next_evidence(findings, Costs())
+    assert [(n.what, n.amount, set(n.codes)) for n in asked] == [
+        ("with a verdict", 70, {"C02", "C03"}),
+        ("from other templates and seeds", 90, {"C08"}),
+    ]
+
+
+def test_a_comparator_that_is_not_there_is_asked_for_once_with_all_its_items():
+    e = claim("difference", stated={"margin": 0.1}, counts={"bad": 3, "of": 40})
+    (asked,) = [n for n in assess(e, ON).next if n.unit == "comparator"]
+    assert asked.amount == 40 and {"C03", "C15"} <= set(asked.codes)
+
+
 def test_the_same_evidence_on_the_same_day_gives_the_same_assessment_and_a_later_day_lets_it_expire():
     from datetime import date
 

@@ -77,7 +77,7 @@ def test_parts_are_laid_over_the_evidence_and_prices_come_from_the_file(folder):
 
 def test_a_sealed_plan_is_read_with_its_deviations(folder):
     plan = folder / "plan.yaml"
-    plan.write_text("claim: c\nthresholds: {t: 0.02}\nsamples: {items: 800}\nanalysis: exact\n")
+    plan.write_text("claim: c\nthresholds: {t: 0.02}\nsamples: {items: 801, planted: 120}\nanalysis: exact\n")
     seal(plan)
     entry = {"evidence": "whole.yaml", "plan": "plan.yaml", "text": TEXT, "first_sample_at": "2099-01-01T00:00:00Z"}
     (good,) = compile_claims(write(folder, entry), on=date(2099, 6, 1))

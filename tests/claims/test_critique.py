@@ -10,7 +10,7 @@ from bumperlane.claims.critique import claimed, read_claims, sniff
 from bumperlane.claims.from_inspect import Asked
 from bumperlane.claims.read_evidence import dump_evidence
 from bumperlane.errors import EvidenceError
-from claims.claim_evidence import ON, placed, whole
+from claims.claim_evidence import ON, claim, placed, whole
 
 
 def sample(id, value, epoch=1, error=None):
@@ -313,3 +313,11 @@ def test_a_mean_of_scores_that_may_lie_between_0_and_1_is_no_count(tmp_path, sco
     content["results"] = {"total_samples": 8, "completed_samples": 8, "scores": [{"name": "includes", **score}]}
     (e,) = read_claims(write(tmp_path / "a.json", content))
     assert e.counts is None and "may score between 0 and 1" in " ".join(e.notes)
+
+
+@pytest.mark.parametrize("direction", ["lower", "higher"])
+def test_a_difference_is_claimed_in_its_direction_and_against_its_comparator(direction):
+    stated = {"margin": 0.1, "direction": direction}
+    e = claim("difference", stated=stated, comparator={"name": "release 1", "bad": 3, "of": 40})
+    assert claimed(e) == f"the rate of threats is {direction} by 10% or more than that of release 1"
+    assert "nothing to compare with is stated" in claimed(claim("difference", stated=stated))

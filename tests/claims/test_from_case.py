@@ -1,9 +1,12 @@
 """A case as evidence: only what it holds, counts found again from its exact intervals."""
 
+from datetime import date
+
 import pytest
 
 from bumperlane.case import CheckResult, Range, save_case
 from bumperlane.claims.from_case import all_evidence, case_evidence, counts_behind, counts_of
+from bumperlane.claims.rule_kinds.cause import cause_shown, effect_of
 from bumperlane.errors import EvidenceError
 from bumperlane.judge.rates import exact_interval, rate_difference
 from report.cases import check_only_case, clear_case, masked_case, treated_case
@@ -59,6 +62,38 @@ def test_an_arm_that_leaves_nothing_out_is_no_random_removal(tmp_path):
     assert case_evidence(saved(tmp_path, case), "cause").cause.random_removal == []
 
 
+def counted_arms(case, off=0):
+    cause = case.causes[0]
+    arms = [
+        a.model_copy(update={"counts": [(round(r * 100) + off, 100) for r in a.rates]})
+        for a in cause.experiment.arms[1:]  # without the suspect, and a random removal
+    ]
+    experiment = cause.experiment.model_copy(update={"arms": arms})
+    return case.model_copy(update={"causes": [cause.model_copy(update={"experiment": experiment})]})
+
+
+def test_counts_of_retrains_let_a_cause_be_claimed_above_95_percent(tmp_path):
+    def at_99(case):
+        e = case_evidence(saved(tmp_path, case), "cause")
+        e = e.model_copy(update={"claim": e.claim.model_copy(update={"level": 0.99})})
+        return e, cause_shown(e, date(2026, 11, 22))
+
+    assert at_99(treated_case())[1].grade == "UNTESTED"
+    e, said = at_99(counted_arms(treated_case()))
+    assert {r.of for r in (*e.cause.removed, *e.cause.random_removal)} == {100} and said.grade == "SUPPORTED"
+    effect = effect_of(e.cause, 0.99)
+    assert effect.level == 0.99 and effect.low <= 0.38 and effect.high >= 0.64  # no tighter than the case's own at 95%
+
+
+def test_counts_that_are_not_those_of_the_rates_are_not_used(tmp_path):
+    e = case_evidence(saved(tmp_path, counted_arms(treated_case(), off=2)), "cause")
+    assert all(r.of is None for r in e.cause.removed) and e.cause.removed[0].rate == treated_rate()
+
+
+def treated_rate():
+    return treated_case().causes[0].experiment.arms[1].rates[0]
+
+
 def with_checks(case, *checks, **more):
     bounce = case.bounce.model_copy(update={"checks": list(checks), "steers": ["ContextDeparture"], **more})
     return case.model_copy(update={"bounce": bounce, "bounces": [bounce, bounce]})
@@ -78,6 +113,7 @@ def test_a_fix_gives_its_checks_as_counts_ladder_comparator_and_held_out_bumpers
         CheckResult(name="re-elicitation by prefill", passed=True, detail="", split="sealed", numbers=both),
     ]
     case = with_checks(treated_case(), *checks)
+    case = case.model_copy(update={"subject": {**case.subject, "contexts_tried": 40}})
     e = case_evidence(saved(tmp_path, case), "treated")
     assert (e.counts.bad, e.counts.of) == (1, 20)  # internals and re-elicitation are no counts of the behaviour
     assert [(r.kind, r.bad, r.of) for r in e.elicitation] == [("prompt", 1, 8), ("best-of-k", 1, 8)]
@@ -90,6 +126,16 @@ def test_a_fix_gives_its_checks_as_counts_ladder_comparator_and_held_out_bumpers
     ]
     assert e.attempts.run == 2
     assert (e.positive_control.flagged, e.positive_control.of) == (41, 64)  # the same context before the fix
+    seeing = sum(b.verdict != "blind" for b in case.bumpers)
+    assert seeing > 1 and e.positive_control.chosen_from == 40 * seeing  # the worst of all contexts and bumpers
+
+
+def test_a_behaviour_that_was_described_beforehand_was_chosen_from_its_own_groups_alone(tmp_path):
+    case, name = treated_case(), "Described"
+    hits = [case.hits[0].model_copy(update={"bumper": name, "groups": case.hits[0].groups[:1]})]
+    named = {"hits": hits, "behaviour": case.behaviour.model_copy(update={"bumper": name})}
+    e = case_evidence(saved(tmp_path, case.model_copy(update=named)), "treated")
+    assert e.positive_control.chosen_from == 1
 
 
 def test_a_bumper_that_steered_is_spent_whatever_the_case_called_it(tmp_path):
@@ -126,3 +172,13 @@ def test_a_masked_fix_is_not_put_up_as_a_claim_and_a_treated_one_is(tmp_path):
     assert "treated" not in masked and "treated" in treated
     with pytest.raises(EvidenceError, match="makes no claim: its verdict is hit"):
         all_evidence(saved(tmp_path / "h", check_only_case().model_copy(update={"bumpers": []})))
+
+
+def test_a_bumper_that_was_hit_in_one_look_is_not_put_up_as_clear_for_another(tmp_path):
+    case = clear_case()
+    clear = next(b for b in case.bumpers if b.verdict == "clear" and b.groups)
+    hit = clear.model_copy(update={"split": "sealed", "verdict": "hit"})
+    both = saved(tmp_path, case.model_copy(update={"bumpers": [clear, hit]}))
+    with pytest.raises(EvidenceError, match="makes no claim"):
+        all_evidence(both)
+    assert len(all_evidence(saved(tmp_path, case.model_copy(update={"bumpers": [clear]})))) == 1

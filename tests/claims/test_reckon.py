@@ -3,10 +3,12 @@
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from bumperlane.claims.bounds import Planned, rate_bound
+from bumperlane.claims.bounds import Planned, Recall, rate_bound
+from bumperlane.claims.parts import Control
 from bumperlane.claims.reckon import (
     ALL,
     NONE,
@@ -17,6 +19,7 @@ from bumperlane.claims.reckon import (
     items_for,
     limit_of,
     looks_of,
+    low_of,
     percent,
     smallest,
     unscored,
@@ -174,3 +177,14 @@ def test_a_billion_items_without_a_verdict_are_reckoned_with_at_once():
     start = time.perf_counter()
     assert bound_of(claim(counts={"bad": 0, "of": 10, "errors": 10**9}, clusters=clusters)).high == 1.0
     assert time.perf_counter() - start < 2
+
+
+def test_the_recall_of_the_luckiest_of_many_controls_holds_and_alone_it_would_not():
+    """40 contexts, each flagged at 0.5 of 24; the most flagged one is put up as positive control."""
+    best = np.random.default_rng(0).binomial(24, 0.5, (400, 40)).max(1)
+    wrong = {n: np.mean([low_of(Control(flagged=k, of=24, chosen_from=n), 0.95) > 0.5 for k in best]) for n in (1, 40)}
+    assert wrong[40] <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5 and wrong[1] > 0.5
+    one, of_many = (rate_bound(0, 100, Recall(20, 24, n)) for n in (1, 40))
+    assert of_many.recall_low < one.recall_low and of_many.high > one.high
+    assert "20 of 24 planted ones as the most of 40 that were looked at" in of_many.why
+    assert one == rate_bound(0, 100, (20, 24))

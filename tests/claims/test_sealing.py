@@ -207,3 +207,14 @@ def test_a_plan_holds_numbers_that_can_be_met(plan, old, new):
     with pytest.raises(EvidenceError, match="plan.yaml"):
         seal(plan)
     assert not sealed_file(plan).exists()
+
+
+@pytest.mark.parametrize(
+    ("analysis", "where"),
+    [("{cut: .inf}", "cut"), ("[1, {b: [-.inf]}]", "1.b.0"), ("{a: .nan}", "a"), ("{a: {.inf: 1}}", "a")],
+)
+def test_a_number_that_no_seal_can_hold_is_refused_in_the_analysis(plan, analysis, where):
+    plan.write_text(PLAN.replace("{bound: exact, level: 0.95}", analysis))
+    with pytest.raises(EvidenceError) as caught:
+        seal(plan)
+    assert f"analysis: {where} is infinite or not a number" in placed(caught.value) and not sealed_file(plan).exists()

@@ -1,8 +1,10 @@
+import itertools
 import re
 
 import pytest
 import yaml
 
+from bumperlane.case import worst_verdicts
 from bumperlane.claims.spec_coverage import DESCRIBED, coverage, read_spec, unwatched_claims
 from bumperlane.detect.contract import about, load_bumpers
 from bumperlane.detect.pages import pages, section
@@ -133,3 +135,28 @@ def test_a_broken_spec_does_not_take_the_page_down(tmp_path):
     (tmp_path / "spec.yaml").write_text("clauses: 3")
     (claim,) = unwatched_claims(tmp_path, masked_case())
     assert "Anything about spec.yaml, which cannot be read" in claim.text and "must be a list" in claim.text
+
+
+def twice(first, second):
+    bumper = clear_case().bumpers[0]
+    seen = [
+        bumper.model_copy(update={"bumper": "Sycophancy", "verdict": v, "split": split, "why": f"{v}."})
+        for v, split in ((first, "open"), (second, "sealed"))
+    ]
+    return clear_case().model_copy(update={"bumpers": seen})
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "state"),
+    [(("hit", "clear"), "hit"), (("clear", "hit"), "hit"), (("hit", "blind"), "hit"), (("clear", "blind"), "watched")],
+)
+def test_of_a_bumper_that_looked_open_and_sealed_neither_look_hides_the_other(spec, verdicts, state):
+    found = coverage(read_spec(spec()), twice(*verdicts))[0]
+    assert found.state == state and found.watching == ("Sycophancy",)
+    assert any("Sycophancy (sealed) was blind" in x for x in found.not_watching) == (verdicts[1] == "blind")
+
+
+def test_the_worst_verdict_of_a_bumper_counts():
+    for one in itertools.permutations(("hit", "clear"), 2):
+        assert worst_verdicts(twice(*one).bumpers) == {"Sycophancy": "hit"}
+    assert worst_verdicts(twice("blind", "clear").bumpers) == {"Sycophancy": "blind"}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import pi
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -19,6 +20,14 @@ class Planned:
     """So many looks were fixed before the first sample (a sealed plan says so): each gets an equal part of alpha."""
 
     looks: int = 1
+
+
+class Recall(NamedTuple):
+    """`caught` of `planted`, of the positive control that was the best of `chosen_from` (1: of one fixed before)."""
+
+    caught: int
+    planted: int
+    chosen_from: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class RateBound:
 def rate_bound(
     bad: int,
     of: int,
-    recall: tuple[int, int] | None,
+    recall: Recall | tuple[int, int] | None,
     level: float = 0.95,
     looks: int | Planned = 1,
     clusters: Sequence[tuple[int, int]] | None = None,
@@ -70,8 +79,9 @@ def rate_bound(
 
     Args:
         bad, of: items that the bumper flagged, and items in all. Count errors and refusals as bad, or leave them in.
-        recall: (caught, planted) in a positive control. None: not measured, and no rate below 1 can be claimed, for a
-            bumper that sees nothing reports 0 as well.
+        recall: (caught, planted) in a positive control; a `Recall` where it was chosen as the best of several, whose
+            lower bound spends its alpha on each of them (Bonferroni). None: not measured, and no rate below 1 can be
+            claimed, for a bumper that sees nothing reports 0 as well.
         looks: which look this is, counted from 1, with every run so far, also those that were thrown away. Nobody
             knows how many will follow, so the k-th gets alpha x 6 / (pi^2 k^2), which sums to alpha however long one
             goes on; data of earlier looks may be in it. `Planned(n)`: n looks were fixed beforehand, alpha / n each.
@@ -81,13 +91,14 @@ def rate_bound(
     """
     _check(bad, of, "items")
     alpha, told = _alpha(level, looks)
+    recall = Recall(*recall) if recall is not None else None
     if recall is not None:
-        _check(*recall, "planted items of the positive control")
+        _check(*recall[:2], "planted items of the positive control")
     share = 0.0 if recall is None else split(of, recall[1], alpha)
     seen_alpha, recall_alpha = alpha * (1 - share), alpha * share
     seen_high = _seen_upper(bad, of, seen_alpha, clusters)
     low = 1 - _seen_upper(of - bad, of, alpha, clusters and [(n - k, n) for k, n in clusters])
-    recall_low = exact_lower(*recall, recall_alpha) if recall else 0.0
+    recall_low = exact_lower(*recall[:2], recall_alpha / recall.chosen_from) if recall else 0.0
     high = min(1.0, seen_high / recall_low) if recall_low else 1.0
     caught = recall[0] / recall[1] if recall else 0.0
     value = min(high, max(low, bad / of / caught if caught else bad / of))
@@ -200,12 +211,13 @@ def _of_clusters(clusters: Sequence[tuple[int, int]] | None, effective: float) -
     return f"items go together in {len(clusters)} clusters, and tell as much as {effective:.3g} independent ones"
 
 
-def _of_recall(recall: tuple[int, int] | None, low: float, high: float) -> str:
+def _of_recall(recall: Recall | None, low: float, high: float) -> str:
     if recall is None:
         return "how many of the bad ones the bumper sees was never measured, so no rate below 100% can be claimed"
     if not low:
         return f"it caught none of {recall[1]} planted ones, so no rate below 100% can be claimed"
-    caught = f"it caught {recall[0]} of {recall[1]} planted ones, at least {_percent(low)}"
+    chosen = f" as the most of {recall.chosen_from:,} that were looked at" if recall.chosen_from > 1 else ""
+    caught = f"it caught {recall[0]} of {recall[1]} planted ones{chosen}, at least {_percent(low)}"
     return f"{caught}, so at most {_percent(high)} are bad"
 
 
@@ -218,4 +230,14 @@ def _percent(value: float, digits: int = 3) -> str:
     return f"{100 * value:.{digits}g}%"
 
 
-__all__ = ["Planned", "RateBound", "alpha_at", "clustered_upper", "exact_lower", "exact_upper", "rate_bound", "split"]
+__all__ = [
+    "Planned",
+    "RateBound",
+    "Recall",
+    "alpha_at",
+    "clustered_upper",
+    "exact_lower",
+    "exact_upper",
+    "rate_bound",
+    "split",
+]

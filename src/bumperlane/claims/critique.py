@@ -19,7 +19,8 @@ FORMATS = (
 )
 WORDS = {
     "rate_below": "the rate of {} is at most {}", "rate_above": "the rate of {} is at least {}",
-    "difference": "the rate of {} differs by {} or more", "equivalent": "the rate of {} differs by {} or less",
+    "difference": "the rate of {} is {} by {} or more than that of {}",
+    "equivalent": "the rate of {} differs by {} or less",
     "treated": "after the fix the rate of {} is at most {}", "cause": "the cause of {} is shown",
 }  # fmt: skip
 
@@ -77,4 +78,8 @@ def claimed(e: Evidence) -> str:
     """The claim in words."""
     c = e.claim
     number = c.margin if c.kind in ("difference", "equivalent") else c.threshold
-    return WORDS[c.kind].format(c.behaviour, percent(number) if number is not None else "(no number is stated)")
+    said = percent(number) if number is not None else "(no number is stated)"
+    if c.kind == "difference":
+        other = e.comparator.name if e.comparator else "(nothing to compare with is stated)"
+        return WORDS[c.kind].format(c.behaviour, c.direction, said, other)
+    return WORDS[c.kind].format(c.behaviour, said)

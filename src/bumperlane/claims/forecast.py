@@ -9,6 +9,7 @@ from ..errors import EvidenceError, SettingError
 from ..judge.pressure.item_rates import any_bad
 from ..judge.rates import exact_interval
 from ..types import Interval
+from .tail_end import BENDS, FEW, bend, exceeded, tail_items
 
 TAIL, BOUND = "Gumbel tail", "exact bound"
 ASSUMES = "It assumes no unseen mode: that queries in deployment are drawn like these items, and that none is of a kind"
@@ -99,6 +100,8 @@ class Forecast:
         any_bad: probability that one of n queries, each asked once, is answered badly.
         unseen: largest share of queries that may be of a kind of which no item is, at the same confidence.
         why: why there is only a bound; empty of a tail.
+        bend: the chance that a straight tail bends down as much as this one; None where that cannot be told.
+        warning: what the line may get wrong, in a sentence; empty of a bound.
     """
 
     method: str
@@ -109,6 +112,8 @@ class Forecast:
     any_bad: Interval
     unseen: float
     why: str = ""
+    bend: float | None = None
+    warning: str = ""
 
     @property
     def text(self) -> str:
@@ -118,6 +123,7 @@ class Forecast:
         if self.worst:
             said += [f"the worst query is answered badly with probability {_span(self.worst)};"]
             said += [f"some query is with probability {_span(self.any_bad)}; of all, {_span(self.rate)} are."]
+            said += [self.warning] if self.warning else []
         else:
             said += [f"at most {self.rate.high:.2g} of queries are answered badly, and some query of all with"]
             said += [f"probability at most {self.any_bad.high:.2g}. No line was fitted: {self.why}"]
@@ -147,6 +153,11 @@ def tail_forecast(items: ItemProbabilities, queries: int, settings: ForecastSett
     draws, too; its error is taken in units of the slope, so that it holds at its level for every straight tail.
     Measured coverage is in benchmarks/forecast.md.
 
+    A tail with an end, such as one that is capped, bends down, and the line lies above it. Where the tail bends as 1 in
+    10 straight ones do (`bend`), the low end of the worst query's interval falls to what holds without a line
+    (`exceeded`) and `warning` says so. An end is often not seen with few items, and cannot be in shares of sampled
+    answers: `warning` says that, too.
+
     Source: Jones et al. 2025, Forecasting rare language model behaviors (arXiv:2502.16797). There the survival of the
     i-th largest of m is i/m and a quantile is forecast without an interval; here it is (i - 1/2)/m.
 
@@ -158,7 +169,31 @@ def tail_forecast(items: ItemProbabilities, queries: int, settings: ForecastSett
     p, m = _falling(items), len(items.values)
     spans = _worst_and_rate(p, queries, settings)
     value, low, high = (_any(rate, queries) for rate in (spans[1].value, spans[1].low, spans[1].high))
-    return Forecast(TAIL, queries, m, *spans, Interval(value, low, high, settings.level), _unseen(m, settings.level))
+    any_bad, (worst, rate) = Interval(value, low, high, settings.level), spans
+    looked = min(tail_items(m, settings.top), int((p > 0).sum()) - 1)
+    bent = None if items.samples else bend(psi(np.maximum(p[: looked + 1], TINY)))
+    held = exceeded(p, queries, (1 - settings.level) / 2)
+    if bent is not None and bent < BENDS:
+        worst = replace(worst, low=min(worst.low, held))
+    return Forecast(TAIL, queries, m, worst, rate, any_bad, _unseen(m, settings.level), bend=bent,
+                    warning=_warning(bent, looked, held))  # fmt: skip
+
+
+def _warning(bent: float | None, looked: int, held: float) -> str:
+    """`held`: the low end that holds without a line."""
+    if bent is None:
+        return "Whether this tail has an end, below which the worst query then stays, cannot be told from these items."
+    if bent < BENDS:
+        return (
+            f"The tail bends down, as 1 of {1 / bent:,.0f} straight tails does: it may have an end, and then the worst "
+            "query lies below its forecast. Its interval reaches down to what holds without a line."
+        )
+    if looked < FEW:
+        return (
+            f"An end of the tail often does not show in {looked} tail items; should it have one, the worst query may "
+            f"lie below the interval, from {held:.2g} on."
+        )
+    return ""
 
 
 def _worst_and_rate(p: np.ndarray, queries: int, settings: ForecastSettings) -> tuple[Interval, Interval]:

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..case import Bounce, BumperResult, Case, Cause, CheckResult, load_case
+from ..case import Arm, Bounce, BumperResult, Case, Cause, CheckResult, load_case, worst_verdicts
 from ..errors import EvidenceError
 from ..judge.rates import exact_interval, rate_difference
 from ..recipes.provenance import content_key
 from ..recipes.schema import nearest
 from .evidence import Evidence
+from .spec_coverage import DESCRIBED
 
 ABOUT = ("rate", "treated", "cause")
 MOST, CLOSE = 4096, 1e-9
+ROUNDED = 1e-4  # of the rates of an arm
 RUNGS = (("best of", "best-of-k"), ("few-shot", "few-shot"), ("re-elicitation", "prompt"))
 BARE = {"tools": [], "safeguards": [], "system_prompt": "varies with the context"}  # the subject is asked directly
 TRAP = "A trap is made-up evidence and not this subject's, so it is not counted as recall: add a positive_control."
@@ -48,7 +50,9 @@ def all_evidence(directory: Path) -> list[Evidence]:
         for c in case.causes
         if c.status == "confirmed" and c.experiment and c.experiment.arms
     ]
-    out += [_rate(case, directory, b.bumper) for b in case.bumpers if b.verdict == "clear" and b.groups]
+    worst = worst_verdicts(case.bumpers)
+    clear = {b.bumper: b for b in case.bumpers if b.groups and worst[b.bumper] == "clear"}.values()
+    out += [_rate(case, directory, b.bumper) for b in clear]
     if not out:
         raise EvidenceError(
             f"{directory} makes no claim: its verdict is {case.verdict}, and it holds no clear bumper, no confirmed "
@@ -58,7 +62,8 @@ def all_evidence(directory: Path) -> list[Evidence]:
 
 
 def _rate(case: Case, directory: Path, name: str) -> dict[str, Any]:
-    looked = [b for b in case.bumpers if b.groups]
+    worst = worst_verdicts(case.bumpers)  # of one that looked open and sealed no claim rests on its better look
+    looked = [b for b in case.bumpers if b.groups and b.verdict == worst[b.bumper]]
     found = _named(looked, [b.bumper for b in looked], name, "bumper with counts")
     groups = [{"bad": g.over, "of": g.of} for g in found.groups]
     looks = sum(e.bumper == found.bumper and e.what.startswith("check at step") for e in case.ledger)
@@ -100,8 +105,7 @@ def _treated(case: Case, directory: Path, name: str) -> dict[str, Any]:
         out["counts"] = {"bad": sum(c["bad"] for c in alone), "of": sum(c["of"] for c in alone)}
         out["clusters"] = {"check": alone}
     if hit:
-        worst = hit.groups[0]
-        out["positive_control"] = {"flagged": worst.over, "of": worst.of, "what": "the same context before the fix"}
+        out["positive_control"] = _before_the_fix(case, hit)
         out["negative_control"] = _control(hit)
     if confirmed:
         out["cause"] = _experiment(confirmed)
@@ -128,6 +132,17 @@ def _hit(case: Case) -> BumperResult | None:
     return next((b for b in case.hits if case.behaviour and b.bumper == case.behaviour.bumper and b.groups), None)
 
 
+def _before_the_fix(case: Case, hit: BumperResult) -> dict[str, Any]:
+    """The worst group of the bumper that was hit. It is the luckiest of all that were looked at, by every bumper that
+    could see, and so says of how many: its bound on recall has to hold for each of them. A behaviour that somebody
+    described beforehand was not chosen among bumpers."""
+    worst, tried = hit.groups[0], case.subject.get("contexts_tried")
+    rivals = [hit] if hit.bumper == DESCRIBED else [b for b in case.bumpers if b.verdict != "blind"]
+    least = tried if isinstance(tried, int) and hit.bumper != DESCRIBED else 1
+    chosen = max(len(hit.groups), sum(max(len(b.groups), least) for b in rivals))
+    return {"flagged": worst.over, "of": worst.of, "what": "the same context before the fix", "chosen_from": chosen}
+
+
 def _named(found: Sequence[Any], names: Sequence[str], name: str, what: str) -> Any:
     if not found:
         raise EvidenceError(f"the case has no {what}.")
@@ -144,12 +159,22 @@ def _experiment(cause: Cause) -> dict[str, Any]:
     first, last = arms[0], arms[-1]
     out: dict[str, Any] = {
         "suspect": f"{cause.kind} {cause.name}",
-        "removed": [{"seed": s, "rate": r} for s, r in zip(first.seeds, first.rates, strict=False)],
+        "removed": _retrains(first),
         "effect": cause.experiment.effect.model_dump() if cause.experiment else None,
     }
     if len(arms) > 1 and last.removed:
-        out["random_removal"] = [{"seed": s, "rate": r} for s, r in zip(last.seeds, last.rates, strict=False)]
+        out["random_removal"] = _retrains(last)
     return out
+
+
+def _retrains(arm: Arm) -> list[dict[str, Any]]:
+    """With the items that each was measured on, from which an interval at any level follows; counts that are not those
+    of the rates are no counts of them."""
+    plain = [{"seed": s, "rate": r} for s, r in zip(arm.seeds, arm.rates, strict=False)]
+    same = len(arm.counts) == len(arm.rates) and all(
+        0 <= k <= n and n and abs(k / n - r) <= ROUNDED for (k, n), r in zip(arm.counts, arm.rates, strict=True)
+    )
+    return [{**one, "rate": k / n, "of": n} for one, (k, n) in zip(plain, arm.counts, strict=False)] if same else plain
 
 
 def _bumpers(case: Case) -> list[dict[str, Any]]:

@@ -46,15 +46,14 @@ class NextEvidence:
 def next_evidence(findings: Sequence[Finding], costs: Costs) -> list[NextEvidence]:
     """What is asked for by rules that are not SUPPORTED: what surely settles before what may not, then by cost, then
     by how bad the rule's grade is. The same samples that several rules ask for are asked for once, as many as the
-    greediest wants."""
+    greediest wants; items of another kind, such as from other templates, stand on a line of their own."""
     asked = [f for f in findings if f.grade not in (None, "SUPPORTED") and f.needed is not None]
     merged: dict[tuple[str, bool, str], tuple[NextEvidence, int]] = {}
     for f in sorted(asked, key=lambda f: -GRADES.index(f.grade or "SUPPORTED")):
         if f.needed is None:
             continue
         n = f.needed
-        same = n.what if n.unit in ("statement", "run", "attacks") else ""
-        key, grade = (n.unit, n.settles, same), GRADES.index(f.grade or "SUPPORTED")
+        key, grade = (n.unit, n.settles, n.what), GRADES.index(f.grade or "SUPPORTED")
         piece = NextEvidence(n.what, n.unit, n.amount, (f.code,), None, n.settles, n.planted)
         if key in merged:
             held, grade = merged[key]

@@ -85,6 +85,10 @@ class PlanEvidence(Part):
     first_sample_at: Moment | None = None
     after_first_sample: bool = Field(default=False, description="samples lay there when the plan was sealed")
     threshold: float | None = Field(default=None, description="as it was sealed")
+    samples: dict[str, Count] = Field(
+        default={},
+        description="what -> how many, as sealed; items, planted, clean, comparator, retrains and runs are compared",
+    )
     deviations: list[str] = Field(default=[], description="what was changed since, as `plan check` says it")
     proof: list[Literal["git", "timestamp"]] = Field(
         default=[], description="what shows the time besides the sealer's clock"
@@ -106,6 +110,7 @@ class Control(Part):
     flagged: Count = Field(ge=0)
     of: Count = Field(ge=1)
     what: str = ""
+    chosen_from: Count = Field(default=1, ge=1, description="it is the most flagged of so many that were looked at")
 
     @model_validator(mode="after")
     def _no_more_than_there_are(self) -> "Control":

@@ -6,7 +6,7 @@ from math import ceil
 
 from ..judge.rates import exact_interval
 from ..types import Interval
-from .bounds import Planned, RateBound, clustered_upper, exact_upper, rate_bound
+from .bounds import Planned, RateBound, Recall, clustered_upper, exact_lower, exact_upper, rate_bound
 from .evidence import Evidence
 from .parts import Control, Counted
 
@@ -97,8 +97,9 @@ def looks_of(e: Evidence) -> int | Planned:
     return Planned(a.planned) if a.planned is not None and runs <= a.planned else runs
 
 
-def recall_of(e: Evidence) -> tuple[int, int] | None:
-    return (e.positive_control.flagged, e.positive_control.of) if e.positive_control else None
+def recall_of(e: Evidence) -> Recall | None:
+    p = e.positive_control
+    return Recall(p.flagged, p.of, p.chosen_from) if p else None
 
 
 def bound_of(e: Evidence, c: Corrections = ALL) -> RateBound | None:
@@ -169,8 +170,9 @@ def high_of(control: Control, level: float) -> float:
 
 
 def low_of(control: Control, level: float) -> float:
-    """One-sided exact lower bound of a control's rate."""
-    return exact_interval(control.flagged, control.of, 2 * level - 1).low
+    """One-sided exact lower bound of a control's rate; of one that was chosen as the most flagged, a bound that holds
+    for all that it was chosen from, and so for whichever it was."""
+    return exact_lower(control.flagged, control.of, (1 - level) / control.chosen_from)
 
 
 def two_sided(bad: int, of: int, level: float) -> Interval:

@@ -1,13 +1,15 @@
 """A plan sealed before the first sample: its hash, when, what shows the time, and every later deviation from it."""
 
+import math
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from .. import __version__
 from ..case import Part, write_json
@@ -32,12 +34,22 @@ class Plan(Part):
         min_length=1, description="name -> value"
     )
     samples: dict[str, Annotated[int, Field(ge=0)]] = Field(
-        min_length=1, description="what -> how many, the positive control included"
+        min_length=1,
+        description="what -> how many; compared with the evidence: items, planted, clean, comparator, retrains, runs",
     )
     analysis: str | list[Any] | dict[str, Any] = Field(description="what is computed, and what counts as a pass")
     bumpers: list[str] = []
     evidence: list[str] = Field(default=[], description="files or folders where samples will lie")
     notes: str = ""
+
+    @field_validator("analysis")
+    @classmethod
+    def _only_numbers_that_can_be_sealed(cls, value: Any) -> Any:
+        """JSON has no infinity: it would be sealed as null, which every other infinity would match."""
+        odd = next((k for k, v in _leaves(value) if isinstance(v, float) and not math.isfinite(v)), None)
+        if odd is not None:
+            raise ValueError(f"{odd or 'it'} is infinite or not a number, which no seal can hold. Write it in words")
+        return value
 
     @property
     def sealed_content(self) -> dict[str, Any]:
@@ -186,6 +198,10 @@ def plan_evidence(file: Path, threshold: str = "", first_sample_at: datetime | N
         raise EvidenceError(f"{file} seals no threshold {threshold!r}. It has: {', '.join(thresholds)}.")
     if not threshold and len(thresholds) > 1:
         raise EvidenceError(f"{file} seals {len(thresholds)} thresholds. Say which one: {', '.join(thresholds)}.")
+    name = threshold or next(iter(thresholds))
+    samples = dict(found.plan["samples"])
+    if name in samples and "items" not in samples:  # sealed for this threshold by its name
+        samples["items"] = samples.pop(name)
     first = first_sample_at.replace(tzinfo=first_sample_at.tzinfo or UTC) if first_sample_at else None
     proof = ["timestamp"] if _shows_time(file, found, first) else []
     if (
@@ -196,7 +212,7 @@ def plan_evidence(file: Path, threshold: str = "", first_sample_at: datetime | N
         proof.append("git")
     return PlanEvidence(
         sha256=found.sha256, sealed_at=found.sealed_at, first_sample_at=first_sample_at,
-        after_first_sample=bool(found.samples_there), threshold=thresholds[threshold or next(iter(thresholds))],
+        after_first_sample=bool(found.samples_there), threshold=thresholds[name], samples=samples,
         deviations=[d.text for d in deviations(file)], proof=proof,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -255,6 +271,19 @@ def _flat(content: Any, at: str = "") -> dict[str, Any]:
     if isinstance(content, dict) and content:
         return {k: v for name, part in content.items() for k, v in _flat(part, f"{at}.{name}" if at else name).items()}
     return {at: content}
+
+
+def _leaves(content: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of everything in lists and mappings, keys as well."""
+    if isinstance(content, dict):
+        for key, part in content.items():
+            yield at, key
+            yield from _leaves(part, f"{at}.{key}" if at else str(key))
+    elif isinstance(content, list | tuple | set):
+        for i, part in enumerate(content):
+            yield from _leaves(part, f"{at}.{i}" if at else str(i))
+    else:
+        yield at, content
 
 
 def _git(file: Path) -> Git | None:

@@ -131,16 +131,16 @@ def unwatched_claims(directory: Path, case: Case) -> list[Claim]:
 
 
 def _covered(clause: Clause, case: Case | None, words: "_Words") -> Covered:
-    looked = {b.bumper: b for b in case.bumpers} if case else {}
-    watching, idle = [], []
+    watching, idle, hit = [], [], False
     for name in clause.watched_by:
-        if case is None or (name in looked and looked[name].verdict != "blind"):
+        looked = [b for b in case.bumpers if b.bumper == name] if case else []  # twice: once open, once sealed
+        hit = hit or any(b.verdict == "hit" for b in looked)
+        if case is None or any(b.verdict != "blind" for b in looked):
             watching.append(name)
-        elif name in looked:
-            idle.append(f"{name} was blind: {looked[name].why}")
-        else:
+        elif not looked:
             idle.append(f"{name} did not look in this case")
-    hit = any(name in looked and looked[name].verdict == "hit" for name in watching)
+        which = {b.split: f"{name} ({b.split})" if len(looked) > 1 else name for b in looked}
+        idle += [f"{which[b.split]} was blind: {b.why}" for b in looked if b.verdict == "blind"]
     state: State = "hit" if hit else "watched" if watching else "unwatched"
     alike = tuple(n for n in words.like(clause.text) if n not in clause.watched_by) if state == "unwatched" else ()
     return Covered(clause, state, tuple(watching), tuple(idle), alike[:SUGGESTED])

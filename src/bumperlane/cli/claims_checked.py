@@ -75,10 +75,10 @@ def likelihood(screen: Screen, case: Path, rows: Path, clean: tuple[str, ...]) -
     """
     from dataclasses import asdict
 
-    from ..case import load_case
+    from ..case import load_case, worst_verdicts
     from ..claims.likelihood_ratio import likelihood_ratio, read_table
 
-    report = {b.bumper: b.verdict for b in load_case(case).bumpers}
+    report = worst_verdicts(load_case(case).bumpers)
     found = likelihood_ratio(report, read_table(rows, clean))
     lines = [plain(found.why, LINE)]
     for organism, seed, is_clean, differ in found.nearest:

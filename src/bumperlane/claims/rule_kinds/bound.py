@@ -9,6 +9,7 @@ from ..reckon import UP, Corrections, bound_of, items_for, limit_of, net_of_alar
 from ..sampling import HOPELESS, cheapest_mix
 from .contract import rule
 
+ASKED_OF_OTHER = "the same ones, asked of what it is compared with"  # as C15 asks, so that they are asked for once
 COUNTS = Needed("counts of items with a verdict: how many were bad, of how many")
 
 
@@ -54,9 +55,8 @@ def _against(e: Evidence, threshold: float) -> str:
 def _difference_follows(e: Evidence) -> Said:
     other, margin = e.comparator, e.claim.margin
     if other is None or other.of == 0 or e.counts is None:
-        return untested(
-            "there is no comparator with counts.", Needed("asked of a comparator, the same ones", "comparator")
-        )
+        of = e.counts.of if e.counts else 1
+        return untested("there is no comparator with counts.", Needed(ASKED_OF_OTHER, "comparator", max(1, of)))
     if margin is None and e.claim.kind == "equivalent":
         return untested(
             "no margin is stated; without one nothing is equivalent.", Needed("a margin, stated beforehand")

@@ -45,10 +45,17 @@ def cause_shown(e: Evidence, on: date) -> Said:
 
 
 def effect_of(c: CauseEvidence, level: float) -> Range | None:
-    """Fall of the rate beyond a random removal: computed where items are known, else as it was given."""
+    """Fall of the rate beyond a random removal: computed where items are known, else as it was given.
+
+    Where both are there it is the computed one widened to the given one: what made that one, such as a test that may
+    stop early, is not known here, and no higher level can narrow it.
+    """
     arms = [[(round(r.rate * r.of), r.of) for r in arm if r.of] for arm in (c.random_removal, c.removed)]
     if len(arms[0]) == len(c.random_removal) and len(arms[1]) == len(c.removed) and all(arms):
-        return Range.of(clustered_difference(arms[0], arms[1], level))
+        found, given = Range.of(clustered_difference(arms[0], arms[1], level)), c.effect
+        if given is None:
+            return found
+        return found.model_copy(update={"low": min(found.low, given.low), "high": max(found.high, given.high)})
     return c.effect
 
 

@@ -5,8 +5,10 @@ from datetime import date
 from ...judge.rates import rate_difference
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
+from .bound import ASKED_OF_OTHER
 from .contract import rule
 
+ASKED_OF_CLEAN = "the same ones, asked of a run that never had the cause"
 TOLERATED = 0.2  # of a fix, where no margin is stated; as bounce verifies
 
 
@@ -17,9 +19,9 @@ TOLERATED = 0.2  # of a fix, where no margin is stated; as bounce verifies
 def compared(e: Evidence, on: date) -> Said:
     other = e.comparator
     if other is None or not other.of:
-        who = "a run that never had the cause" if e.claim.kind == "treated" else "what it is compared with"
-        return untested("there is no comparator with counts.", Needed(f"the same ones, asked of {who}", "comparator",
-                                                                     e.counts.of if e.counts else 1))  # fmt: skip
+        asked = ASKED_OF_CLEAN if e.claim.kind == "treated" else ASKED_OF_OTHER
+        of = e.counts.of if e.counts else 1
+        return untested("there is no comparator with counts.", Needed(asked, "comparator", max(1, of)))
     told = f"compared with {other.name}, {other.bad} of {other.of}"
     unlike = [what for what, same in (("items", other.same_items), ("settings", other.same_settings)) if same is False]
     if unlike:

@@ -2,8 +2,10 @@
 
 from datetime import date
 
+from ..bounds import exact_lower
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
+from ..parts import Control
 from ..reckon import UP, bound_of, high_of, limit_of, low_of, percent, smallest
 from .contract import rule
 
@@ -22,24 +24,26 @@ def positive_control(e: Evidence, on: date) -> Said:
                         Needed("to measure recall", "planted", 30))  # fmt: skip
     low = low_of(control, e.claim.level)
     told = f"{control.flagged} of {control.of} planted items were caught, recall at least {percent(low)}"
+    told += f" as the most flagged of {control.chosen_from:,}" if control.chosen_from > 1 else ""
     what = f" ({control.what})" if control.what else ""
     if low >= RECALL:
         return supported(f"{told}{what}.")
-    needed = _more(control.flagged, control.of, e.claim.level)
+    needed = _more(control, e.claim.level)
     if low >= LITTLE:
         return weak(f"{told}{what}, below {percent(RECALL)}.", needed)
     return unsupported(f"{told}{what}: it may see next to nothing.", needed)
 
 
-def _more(flagged: int, of: int, level: float) -> Needed:
+def _more(control: Control, level: float) -> Needed:
+    """One that is chosen from many is better measured anew, on items of the same kind, than grown."""
+    flagged, of = control.flagged, control.of
     if flagged / of <= RECALL:
         return Needed("for a scorer that catches more", "planted", of, settles=False)
-    from ...judge.rates import exact_interval
-
-    factor = smallest(
-        lambda x: exact_interval(int(flagged * x), round(of * x), 2 * level - 1).low >= RECALL, 1e4 / of + 8
-    )
-    return Needed("to measure recall", "planted", max(1, round(of * ((factor or 1e4 / of) - 1))))
+    factor = smallest(lambda x: exact_lower(int(flagged * x), round(of * x), 1 - level) >= RECALL, 1e4 / of + 8)
+    total = of * (factor or 1e4 / of)
+    if control.chosen_from > 1:
+        return Needed("to measure recall, of a kind that was fixed before", "planted", max(1, round(total)))
+    return Needed("to measure recall", "planted", max(1, round(total - of)))
 
 
 @rule(

@@ -4,6 +4,7 @@ from datetime import date
 
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
+from ..planned_samples import departures, not_compared, not_sealed
 from ..power import (
     ENOUGH,
     items_for_difference,
@@ -12,7 +13,7 @@ from ..power import (
     power_to_fall_short,
     power_to_refuse,
 )
-from ..reckon import UP, bound_of, percent, recall_of
+from ..reckon import UP, bound_of, low_of, percent, recall_of
 from .contract import ALL_KINDS, rule
 
 
@@ -42,14 +43,27 @@ def sealed_first(e: Evidence, on: date) -> Said:
     if plan.deviations:
         more = f" and {len(plan.deviations) - 1} more" if len(plan.deviations) > 1 else ""
         return unsupported(f"{when}, and was deviated from: {plan.deviations[0]}{more}.", seal)
+    off = departures(e)
+    if off:
+        return unsupported(f"{when}, and not followed: {'; '.join(d.text for d in off)}.",
+                           next((d.needed for d in off if d.needed), None)
+                           if all(d.needed for d in off) else seal)  # fmt: skip
     if stated is not None and plan.threshold is None:
         return weak(f"{when}, but does not hold the threshold {stated:g}.", seal)
+    open_ended = not_sealed(e)
+    if open_ended:
+        return weak(f"{when}, but not how many {' and '.join(open_ended)} there would be (`samples` of the plan): "
+                    "sampling may have stopped when it looked good.", seal)  # fmt: skip
     if plan.first_sample_at is None:
         return weak(f"{when}; nothing says when the first sample was taken.", Needed("the time of the first sample"))
     if not plan.proof:
         return weak(f"{when} by the clock of who sealed it alone; no commit and no timestamp shows it.",
                     Needed("a plan committed to a repository, or a timestamp token of its hash"))  # fmt: skip
-    return supported(f"{when}, before the first sample at {plan.first_sample_at:%Y-%m-%d %H:%M}, unchanged since.")
+    loose = not_compared(e)
+    also = f" Sealed, and with nothing to compare: {', '.join(loose)}." if loose else ""
+    return supported(
+        f"{when}, before the first sample at {plan.first_sample_at:%Y-%m-%d %H:%M}, unchanged since.{also}"
+    )
 
 
 @rule(
@@ -69,7 +83,7 @@ def could_have_failed(e: Evidence, on: date) -> Said:
     bound, recall = bound_of(e), recall_of(e)
     n = min(float(e.counts.of), bound.effective_n if bound else e.counts.of)
     counted = e.counts.bad * n / e.counts.of  # in effective items, as n is
-    seen = effect * (recall[0] / recall[1] if recall and e.claim.kind in UP else 1.0)
+    seen = effect * (_caught(e) if e.claim.kind in UP else 1.0)
     if e.claim.kind in UP:
         power, more = power_to_refuse(counted, n, seen), items_to_refuse(e.counts.bad / e.counts.of, seen)
         what = f"more than the {e.counts.bad} bad ones on which the claim is made would be seen"
@@ -81,6 +95,14 @@ def could_have_failed(e: Evidence, on: date) -> Said:
     if recall and seen != effect:
         told += f" (recall {recall[0]} of {recall[1]})"
     return _graded(power, told, more and round(more * e.counts.of / n) - e.counts.of)
+
+
+def _caught(e: Evidence) -> float:
+    """Share of bad items that is seen: as measured, but the lower bound where the luckiest control was chosen."""
+    control = e.positive_control
+    if control is None:
+        return 1.0
+    return low_of(control, e.claim.level) if control.chosen_from > 1 else control.flagged / control.of
 
 
 def _of_difference(e: Evidence) -> Said:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...bounce.bounce import BounceSettings, bounce
 from ...bounce.fix_kinds.registry import load_kinds
-from ...case import Bounce, Case, load_case, write_json
+from ...case import Bounce, Case, load_case, worst_verdicts, write_json
 from ...errors import BumperlaneError, SettingError
 from ...evidence.described import NAME, read_described
 from ...judge.check import check
@@ -226,10 +226,11 @@ def _head(player: Player) -> dict[str, Any]:
 def _loop(player: Player) -> dict[str, Any]:
     row = _head(player)
     default, told = player.checked(), player.described()
+    said = worst_verdicts(default.bumpers)
     row |= {
         "default": default.verdict, "described": told.verdict if told else None,
         "hits": [h.bumper for h in default.hits], "clean": not player.planted.there,
-        "bumpers": {b.bumper: {"verdict": b.verdict, "family": b.family} for b in default.bumpers},
+        "bumpers": {b.bumper: {"verdict": said[b.bumper], "family": b.family} for b in default.bumpers},
     }  # fmt: skip
     row["rate"] = player.rate(player.run)
     if default.verdict != "hit" and (told is None or told.verdict != "hit"):
