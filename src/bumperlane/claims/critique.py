@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import EvidenceError
+from ..percent import percent
 from .evidence import Evidence
 from .from_case import all_evidence
 from .from_every_eval import every_eval_evidence
 from .from_inspect import Asked, inspect_evidence
 from .read_evidence import read_evidence
-from .reckon import percent
 
 FORMATS = (
     "our YAML or JSON (`claim: ...`), an Inspect log (.json, .eval), an Every Eval Ever record (.json), or a case "

@@ -6,6 +6,9 @@ from typing import Literal
 
 from ..case import Bounce, BumperResult, Case, Cause, CheckResult, Claim, Group, Onset, PromptsInData, Range
 from ..judge.spending import Spending
+from ..percent import percent as exact
+from ..percent import points as of_rates
+from ..percent import short_percent
 
 Tone = Literal["bad", "warn", "good", "plain", "off"]
 
@@ -191,7 +194,7 @@ def start_of(text: str) -> str:
 def levels(ranges: Iterable[Range | None]) -> str:
     """The confidence level of some intervals, as in '95%'."""
     found = sorted({r.level for r in ranges if r})
-    return " and ".join(f"{100 * level:.3g}" for level in found) + "%" if found else "95%"
+    return " and ".join(exact(level)[:-1] for level in found) + "%" if found else "95%"
 
 
 def tolerated(case: Case) -> float | None:
@@ -237,13 +240,13 @@ def ledger_lines(found: Spending) -> list[str]:
     width = max((len(w.bumper) for w in found.bumpers), default=0)
     lines = [
         f"{plural(found.looks, 'look')}, {plural(found.decisions, 'decision')} at {found.alpha:g}: a false alarm in at "
-        f"most {found.risked:.0%} of such cases, whatever hangs together (union bound).",
+        f"most {percent(found.risked)} of such cases, whatever hangs together (union bound).",
         "",
     ]
     for w in found.bumpers:
         looks = ", ".join(f"{n} {split}" for split, n in w.looks.items()) or "no look"
         steered = f"; steered {', '.join(dict.fromkeys(w.steered))}" if w.steered else ""
-        data = f"; {w.in_data:.0%} of its prompts in the data of a fix" if w.in_data else ""
+        data = f"; {percent(w.in_data)} of its prompts in the data of a fix" if w.in_data else ""
         lines.append(f"{w.bumper:{width}}  {w.state:9}  {looks}{steered}{data}")
     return lines
 
@@ -279,9 +282,7 @@ def freshness(case: Case, bumper: BumperResult) -> str:
 
 
 def percent(value: float) -> str:
-    size = abs(100 * value)
-    digits = 1 if 0 < size < 9.95 and round(size, 1) != round(size) else 0
-    return f"{100 * value:.{digits}f}%".replace("-", "−")
+    return short_percent(value)
 
 
 def rate(interval: Range | None) -> str:
@@ -297,9 +298,7 @@ def mean(rates: Sequence[float]) -> str:
 
 def points(interval: Range) -> str:
     """A difference of two rates: '48 points (36 to 59)'."""
-    value, low, high = (
-        f"{100 * x:.0f}".replace("-0", "0").replace("-", "−") for x in (interval.value, interval.low, interval.high)
-    )
+    value, low, high = (of_rates(x) for x in (interval.value, interval.low, interval.high))
     return f"{value} points ({low} to {high})"
 
 

@@ -2,9 +2,10 @@
 
 from datetime import date
 
+from ...percent import percent
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
-from ..reckon import UP, bound_of, high_of, limit_of, low_of, percent, smallest
+from ..reckon import UP, bound_of, high_of, limit_of, low_of, smallest
 from .contract import rule
 
 RECALL, LITTLE = 0.5, 0.1
