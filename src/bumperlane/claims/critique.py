@@ -34,10 +34,6 @@ def read_claims(path: Path, asked: Asked | None = None) -> list[Evidence]:
     if not path.exists():
         raise EvidenceError(f"there is no {path}. Give {FORMATS}.")
     kind = sniff(path)
-    if kind in ("ours", "case") and asked not in (None, Asked()):
-        raise EvidenceError(f"{path} holds its own claims: write kind, threshold and behaviour there, not as options.")
-    if kind == "case":
-        return all_evidence(path)
     if kind == "inspect":
         return [inspect_evidence(path, asked)]
     if kind == "every eval":
@@ -45,7 +41,10 @@ def read_claims(path: Path, asked: Asked | None = None) -> list[Evidence]:
         if kept.scorer or kept.cut is not None:
             raise EvidenceError("--scorer and --cut are for Inspect logs; an Every Eval Ever record has neither.")
         return every_eval_evidence(path, replace(kept))
-    return read_evidence(path)
+    held = all_evidence(path) if kind == "case" else read_evidence(path)  # refuses what holds no claim
+    if asked not in (None, Asked()):
+        raise EvidenceError(f"{path} holds its own claims: write kind, threshold and behaviour there, not as options.")
+    return held
 
 
 def sniff(path: Path) -> str:

@@ -64,7 +64,7 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
         contexts_given=read_contexts(contexts) if contexts else (),
         requests_given=read_requests(requests) if requests else (),
         described=read_described(behaviour) if behaviour else None,
-        items={name: tuple(row for _, row in read_rows(file)) for name, file in files.items()},
+        items={name: tuple(row for _, row in read_rows(file, f"items of {name}")) for name, file in files.items()},
     )
     if not run.is_dir():
         raise RunError(f"there is no run directory {run}. Train one with `bumperlane train RECIPE -o {run}`.")
