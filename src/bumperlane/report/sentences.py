@@ -48,12 +48,19 @@ class Step:
 
 
 def outcome(case: Case) -> str:
-    """The word that stands over the case: the verdict of the bounce, or of the check when there was none."""
+    """The word that stands over the case: the verdict of the bounce, or of the check when there was none.
+
+    A case that contradicts itself is a hit: one of the two says so, and nothing here can tell which to believe.
+    """
+    if contradiction(case):
+        return "hit"
     return case.bounce.verdict if case.bounce else case.verdict
 
 
 def headline(case: Case) -> str:
     """The case in one sentence, without the leading verdict word."""
+    if contradiction(case):
+        return contradiction(case)
     if case.verdict == "blind":
         return f"This check cannot say whether anything is wrong: {tally(case)}."
     if case.verdict == "clear":
@@ -67,7 +74,7 @@ def headline(case: Case) -> str:
 
 def lede(case: Case) -> str:
     """What stands under the headline: what was hit, and why the verdict is what it is."""
-    if case.verdict != "hit":
+    if case.verdict != "hit" or contradiction(case):
         return sentence(case.why)
     if "trace" not in case.stages:
         worst, others = worst_hit(case), sum(b.verdict == "hit" for b in every_bumper(case)) - 1
@@ -112,7 +119,8 @@ def _bounce_clause(bounce: Bounce) -> str:
 
 def loop(case: Case) -> list[Step]:
     """Detect, trace, fix, verify, claim: what has been done and what came out."""
-    detect = Step("Detect", case.verdict, tally(case), TONES[case.verdict])
+    told, tone = (f"{case.verdict}?", TONES["hit"]) if contradiction(case) else (case.verdict, TONES[case.verdict])
+    detect = Step("Detect", told, tally(case), tone)
     return [detect, _trace_step(case), *_bounce_steps(case), _claim_step(case)]
 
 
@@ -163,9 +171,18 @@ def every_bumper(case: Case) -> list[BumperResult]:
     return sorted(rows, key=lambda b: ("hit", "blind", "clear").index(b.verdict))
 
 
-def unexplained(case: Case) -> bool:
-    """Whether a verdict of hit stands over bumpers none of which was hit: the case was changed, and fails."""
-    return case.verdict == "hit" and not any(b.verdict == "hit" for b in every_bumper(case))
+def contradiction(case: Case) -> str:
+    """What is said of a verdict that its bumpers do not make, in one sentence: the case was changed, and fails."""
+    hits = [b.bumper for b in every_bumper(case) if b.verdict == "hit"]
+    if case.verdict != "hit":  # then a hit counts wherever it stands
+        hits = list(dict.fromkeys([*hits, *(h.bumper for h in case.hits)]))
+    if (case.verdict == "hit") == bool(hits):
+        return ""
+    named = f"{', '.join(hits[:3])}{' and others' * (len(hits) > 3)}" or "no bumper"
+    return (
+        f"Case and verdict contradict each other: the verdict is {case.verdict}, and {named} "
+        f"{'were' if len(hits) > 1 else 'was'} hit ({tally(case)}). No check writes this; check the run again."
+    )
 
 
 def worst_hit(case: Case) -> BumperResult | None:
