@@ -16,6 +16,7 @@ from bumperlane.report.html import render_html
 from bumperlane.report.junit import to_junit
 from bumperlane.report.sarif import to_sarif
 from bumperlane.report.serve.find import catalogue
+from bumperlane.report.serve.pages import list_page
 from bumperlane.report.terminal import print_case
 from report.cases import ALL, DEPARTURE, check_only_case, clear_case, treated_case
 
@@ -51,6 +52,7 @@ def test_every_form_says_so_and_none_is_green(case, said, tmp_path):
     print_case(case, Console(file=out, width=400))
     save_case(tmp_path / "case", case)
     (listed,) = catalogue(tmp_path).cases
+    assert said in listed.note and said in list_page(catalogue(tmp_path), {"verdict": "", "bumper": ""}, 1)
     assert say.outcome(case) == listed.word == "hit" and out.getvalue().startswith("HIT  ")
     junit, sarif = ET.fromstring(to_junit(case)), json.loads(to_sarif(case))["runs"][0]
     for text in (out.getvalue(), render_html(case), to_junit(case), to_sarif(case), to_github(case), to_summary(case)):

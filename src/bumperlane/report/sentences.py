@@ -74,7 +74,9 @@ def headline(case: Case) -> str:
 
 def lede(case: Case) -> str:
     """What stands under the headline: what was hit, and why the verdict is what it is."""
-    if case.verdict != "hit" or contradiction(case):
+    if contradiction(case):
+        return f"The reason that stands in the case, for what it is worth: {sentence(case.why)}"
+    if case.verdict != "hit":
         return sentence(case.why)
     if "trace" not in case.stages:
         worst, others = worst_hit(case), sum(b.verdict == "hit" for b in every_bumper(case)) - 1
@@ -157,6 +159,8 @@ def _claim_step(case: Case) -> Step:
 
 
 def _why_not(case: Case, stage: str) -> str:
+    if contradiction(case):
+        return "needs a case that does not contradict itself"
     if case.verdict == "clear":
         return "no hit to follow"
     if case.verdict == "blind":
