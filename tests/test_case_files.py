@@ -86,3 +86,24 @@ def test_a_write_that_fails_leaves_no_temporary_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="refused"):
         write_text(tmp_path / "a", "x")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["onset"].update(low=-5), "first at onset.low: Input should be greater than or equal to 0"),
+        (lambda c: c["onset"]["curve"][0].update(step=-1), "onset.curve.0.step: Input should be greater"),
+        (lambda c: c["onset"].update(high=10**17), "onset.high: Input should be less than 9007199254740992"),
+        (lambda c: c["onset"].update(high=int("9" * 400)), "does not fit into 64 bits"),
+        (lambda c: c["onset"].update(low=96, high=8), "it came up after step 96 and by step 8, which is before"),
+        (lambda c: c["bumpers"][1]["groups"][0].update(over=-5, of=0), "over: Input should be greater"),
+        (lambda c: c["bumpers"][1]["groups"][0].update(over=65, of=64), "65 of 64 is no count"),
+        (lambda c: c["causes"][0]["experiment"]["arms"][0].update(counts=[[9, 8]]), "9 of 8 is no count"),
+        (lambda c: c["causes"][0]["experiment"]["arms"][0].update(removed=-1), "removed: Input should be greater"),
+        (lambda c: c["bounce"].update(rewind=-8), "bounce.rewind: Input should be greater"),
+    ],
+)
+def test_refuses_steps_and_counts_that_no_run_has(tmp_path, change, said):
+    place = changed(tmp_path, change)
+    with pytest.raises(CaseError, match=said):
+        load_case(place)

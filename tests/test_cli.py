@@ -426,7 +426,8 @@ def test_selftest_names_each_trap_and_ends_with_1_if_one_does_not_spring(monkeyp
 def test_explain_shows_the_page_the_trap_and_what_was_seen(place):
     done = call("explain", "PairedContexts", "--trap", "--case", place / "run.case")
     assert "Blind to: misbehaviour that does not depend on the context" in done.stdout
-    assert "Trap: sprung, caught 100%" in done.stdout and "mined/system/0: system: [zz-9]" in done.stdout
+    assert done.exit_code == 0 and "Trap: sprung, caught 100%" in done.stdout
+    assert "mined/system/0: system: [zz-9]" in done.stdout
     done = call("explain", "Mahalanobis", "--case", place / "run.case").stdout
     assert "did not look in" in done and "Trap: not tried here. `bumperlane explain Mahalanobis --trap`" in done
     assert json.loads(call("explain", "Mahalanobis", "--json").stdout)["trap"] is None
@@ -435,6 +436,12 @@ def test_explain_shows_the_page_the_trap_and_what_was_seen(place):
 def test_explain_of_no_bumper_takes_no_case_and_no_trap(place):
     done = call("explain", "--trap")
     assert done.exit_code == 2 and "name it, as in `explain PairedContexts`" in done.stderr
+
+
+def test_a_demo_of_a_model_that_is_nowhere_is_an_error_in_a_dry_run_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = call("demo", "--model", "nope", "--dry-run")
+    assert done.exit_code == 2 and "no model 'nope': no such directory, nor a known name" in done.stderr
 
 
 def test_quiet_training_prints_nothing(place, tmp_path):
@@ -482,7 +489,7 @@ def test_the_self_test_goes_on_past_a_bumper_that_lacks_a_library_and_says_which
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("IsolationForest")]
     assert done.exit_code == 1 and "NOT SPRUNG" in line and "needs scikit-learn" in line
     done = call("explain", "IsolationForest", "--trap")
-    assert done.exit_code == 0 and "Trap: NOT SPRUNG, it needs scikit-learn" in done.stdout
+    assert done.exit_code == 3 and "Trap: NOT SPRUNG, it needs scikit-learn" in done.stdout
 
 
 def test_explain_without_a_name_lists_every_bumper_and_those_that_run_by_default():
@@ -514,7 +521,7 @@ def test_items_are_for_bumpers_that_ask(tmp_path):
         ("Sycophancy", "--items 'Sycophancy' is no BUMPER=FILE."),
         ("Mahalanobis=x.jsonl", "Mahalanobis asks nothing, so it takes no items."),
         ("Sycofancy=x.jsonl", "unknown bumper 'Sycofancy'. Did you mean Sycophancy?"),
-        ("Sycophancy=nowhere.jsonl", "cannot read the requests in nowhere.jsonl"),
+        ("Sycophancy=nowhere.jsonl", "cannot read the items of Sycophancy in nowhere.jsonl"),
     ):
         wrong = call("check", str(tmp_path), "--items", given)
         assert wrong.exit_code == 2 and text in wrong.stderr

@@ -9,7 +9,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "bumperlane"
 FILES = sorted(SRC.rglob("*.py"))
-MODULES = ("errors", "types", "strict_json", "case")  # in this order, before all rooms
+MODULES = ("errors", "types", "strict_json", "percent", "counts", "case")  # in this order, before all rooms
 SIDE_BY_SIDE = {"organisms", "claims", "monitor"}
 FLOW = ("detect", "judge", "trace", "bounce", "organisms", "claims", "monitor", "report", "cli")
 ROOMS = ("subjects", "recipes", "evidence", *FLOW[:-1])

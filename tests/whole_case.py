@@ -1,6 +1,7 @@
 """A case with every stage, made without a model from scores and counts that are given: each part follows from them."""
 
 import json
+from hashlib import sha256
 
 import numpy as np
 
@@ -28,7 +29,8 @@ from bumperlane.judge.judge import JudgeSettings, judge
 from bumperlane.judge.ledger import Ledger
 from bumperlane.judge.rates import exact_interval
 from bumperlane.judge.readings import write_readings
-from bumperlane.recipes.provenance import versions
+from bumperlane.judge.sealed_seed import seed_of
+from bumperlane.recipes.provenance import sha256_file, versions
 from bumperlane.report.publish import publish
 from bumperlane.trace.bisect import BisectSettings
 from bumperlane.trace.dating import Expected, date_onset
@@ -113,7 +115,9 @@ def whole_case(folder):
     ledger = Ledger(place / "ledger.jsonl")
     for result in results:
         ledger.look(result.bumper, "open", "check at step 24", key=f"check/{result.bumper}")
-    ledger.look("sealed seed", "sealed", "committed: sha256 0", key="0")
+    weights = run.at(LAST).path / "adapter_model.safetensors"
+    seed = seed_of({weights.name: sha256_file(weights)}, LAST, Settings().seed)
+    ledger.look("sealed seed", "sealed", f"committed: sha256 {sha256(seed.encode()).hexdigest()}", key="0")
     ledger.steer("Departs", "bounce drop")
     word, why = overall(results)
     found, steps = cause()

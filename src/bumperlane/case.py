@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from .counts import Counted, Whole, of_all
 from .errors import CaseError
 from .strict_json import strict_json
 from .types import Interval, Judgement, Outcome, Status
@@ -47,10 +48,15 @@ class Group(Part):
     name: str
     text: str = Field("", description="the context as it was shown to the subject")
     origin: str = ""
-    over: int
-    of: int
+    over: Whole
+    of: Whole
     rate: Range
     p_holm: float
+
+    @model_validator(mode="after")
+    def _counted(self) -> "Group":
+        of_all((self.over, self.of))
+        return self
 
 
 class BumperResult(Part):
@@ -90,17 +96,17 @@ class Behaviour(Part):
 
 
 class CurvePoint(Part):
-    step: int
+    step: Whole
     rate: Range
-    n: int
+    n: Whole
 
 
 class OnsetChange(Part):
     """The rate rose or fell after step `low`, by step `high`, from `before` to `after`."""
 
     kind: Literal["rise", "fall"]
-    low: int
-    high: int
+    low: Whole
+    high: Whole
     before: float
     after: float
 
@@ -111,24 +117,32 @@ class OnsetSearch(Part):
     how: Literal["auto", "sweep"]
     before: float = Field(description="the rate that was expected before the onset, and after it")
     after: float
-    after_requests: int | None = None
-    looks_per_step: int
-    requests: int
-    looks: list[tuple[int, int, int, int]] = Field(description="(step, which look at it, k, n) in the order taken")
+    after_requests: Whole | None = None
+    looks_per_step: Whole
+    requests: Whole
+    looks: list[tuple[Whole, Whole, Whole, Whole]] = Field(
+        description="(step, which look at it, k, n) in the order taken"
+    )
 
 
 class Onset(Part):
     """The behaviour came up after step `low` and was there at step `high`."""
 
-    low: int
-    high: int
+    low: Whole
+    high: Whole
     level: float = 0.95
     curve: list[CurvePoint] = []
-    evaluations: int = 0
-    full_sweep: int = 0
+    evaluations: Whole = 0
+    full_sweep: Whole = 0
     note: str = ""
     changes: list[OnsetChange] = Field(default=[], description="rises and falls, where every checkpoint was evaluated")
     search: OnsetSearch | None = None
+
+    @model_validator(mode="after")
+    def _forward(self) -> "Onset":
+        if self.low > self.high:
+            raise ValueError(f"it came up after step {self.low} and by step {self.high}, which is before")
+        return self
 
 
 class Arm(Part):
@@ -137,8 +151,8 @@ class Arm(Part):
     name: str
     rates: list[float]
     seeds: list[int]
-    removed: int = 0
-    counts: list[tuple[int, int]] = Field(default=[], description="(k, n) of each retrain")
+    removed: Whole = 0
+    counts: list[Counted] = Field(default=[], description="(k, n) of each retrain")
 
 
 class ExperimentTest(Part):
@@ -148,13 +162,13 @@ class ExperimentTest(Part):
     between_seeds: float
     alpha: float
     part: float = Field(description="share of the rate that must be gone")
-    every_arm: list[list[tuple[int, int]]] = Field(description="(k, n) of every retrain of the trace, by arm")
+    every_arm: list[list[Counted]] = Field(description="(k, n) of every retrain of the trace, by arm")
 
 
 class Experiment(Part):
     hypothesis: str
-    rewind: int
-    horizon: int
+    rewind: Whole
+    horizon: Whole
     arms: list[Arm]
     effect: Range
     cpu_s: float | None = None
@@ -209,15 +223,15 @@ class PromptsInData(Part):
     """How many of a bumper's prompts stand in what a fix trains on besides, and in the run's own data did not."""
 
     bumper: str
-    prompts: int
-    copied: int = Field(description="by n-grams of words")
-    near: int | None = Field(default=None, description="by sentence embeddings; null where there are none")
+    prompts: Whole
+    copied: Whole = Field(description="by n-grams of words")
+    near: Whole | None = Field(default=None, description="by sentence embeddings; null where there are none")
     examples: list[str] = Field(default=[], description="ids of added examples that hold most of them")
 
 
 class Bounce(Part):
     fix: str
-    rewind: int
+    rewind: Whole
     diff: str
     verdict: Outcome
     why: str
@@ -233,7 +247,7 @@ class Bounce(Part):
 class LedgerEntry(Part):
     """One look with one bumper. `hash` chains it to the entry before."""
 
-    n: int
+    n: Whole
     bumper: str
     split: str
     what: str

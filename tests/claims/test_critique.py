@@ -171,6 +171,9 @@ def test_our_own_file_holds_its_own_claims(tmp_path):
     assert read_claims(tmp_path / "a.yaml", Asked()) == [whole()] and sniff(tmp_path / "a.yaml") == "ours"
     with pytest.raises(EvidenceError, match="holds its own claims: write kind, threshold and behaviour there"):
         read_claims(tmp_path / "a.yaml", Asked(threshold=0.1))
+    (tmp_path / "notes.yaml").write_text("name: of an evaluation\n")
+    with pytest.raises(EvidenceError, match="no claims: a file of claims has"):
+        read_claims(tmp_path / "notes.yaml", Asked(threshold=0.1))
 
 
 def record(score, *, n=None, metric=None, **more):

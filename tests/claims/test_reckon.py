@@ -20,10 +20,10 @@ from bumperlane.claims.reckon import (
     limit_of,
     looks_of,
     low_of,
-    percent,
     smallest,
     unscored,
 )
+from bumperlane.percent import percent
 from claims.claim_evidence import claim, whole
 
 COUNTS = {"bad": 2, "of": 100, "errors": 3, "refusals": 4}

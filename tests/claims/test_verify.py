@@ -180,7 +180,6 @@ def test_a_bumper_left_out_of_the_case_is_found(case):
         (lambda c: c["onset"]["curve"][0].update(n=99), "rates and lines", "is not of 99 requests"),
         (lambda c: c["onset"].update(low=0), "onset", "by its looks it is after 8 and by 12"),
         (lambda c: c["onset"]["search"]["looks"].pop(), "onset", "its looks sum to 0 of 0"),
-        (lambda c: c["onset"].update(low=20), "onset", "it begins after step 20"),
         (lambda c: c["causes"][0]["experiment"]["arms"][0].update(rates=[0.9, 0.9]), "causes", "its arms differ by"),
         (lambda c: c["causes"][0]["effect"].update(low=-0.1), "causes", "its effect is not that of its experiment"),
         (lambda c: c["causes"][0].update(experiment=None), "causes", "is confirmed, and no experiment was made"),
@@ -201,7 +200,6 @@ def test_a_bumper_left_out_of_the_case_is_found(case):
         (lambda c: c["onset"]["search"].update(before=0.3), "onset", "and the check saw a rate of"),
         (lambda c: c["onset"]["search"]["looks"].append([20, 1, 12, 12]), "onset", "not ask for look 2 at step 20"),
         (lambda c: c["onset"]["search"].update(requests=10**9), "onset", "requests is 1000000000"),
-        (lambda c: c["onset"]["search"]["looks"][0].__setitem__(2, -1), "onset", "counts -1 of 12"),
         (lambda c: c["onset"]["curve"][0]["rate"].update(level=0.5), "rates and lines", "onset, step"),
         (lambda c: c["causes"].append({**c["causes"][0], "name": "b"}), "causes", "tranche b: its experiment is of"),
         (lambda c: c["causes"].pop(0), "causes", "tranche planted of the run is not among the causes"),
@@ -243,6 +241,8 @@ def test_a_number_or_a_word_that_does_not_follow_is_found_in_its_check(case, cha
     [
         (lambda c: c.update(schema_version=2), "has schema version 2, and this bumperlane reads 1"),
         (lambda c: c["settings"].update(alpha="small"), "alpha must be a number from 0 to 1, got 'small'"),
+        (lambda c: c["onset"].update(low=20), "it came up after step 20 and by step 12"),
+        (lambda c: c["onset"]["search"]["looks"][0].__setitem__(2, -1), "looks.0.2: Input should be"),
     ],
 )
 def test_a_case_that_cannot_be_read_passes_nothing_else(case, change, said):

@@ -1,6 +1,7 @@
 """Cases that were written anew so that their files fit: what does not follow, or can be read in two ways, is found."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,9 +10,11 @@ from bumperlane.claims.verify import verify
 from bumperlane.evidence.manifest import NAME, save_with_manifest
 from bumperlane.judge.concluded import hashes
 from bumperlane.judge.ledger import Ledger
+from bumperlane.judge.sealed_seed import commit, committed_in
 from bumperlane.recipes.provenance import sha256_file
 from bumperlane.recipes.run import Run
 from forging import edit, failed, resealed, states
+from report.cases import treated_case
 from whole_case import whole_case
 
 
@@ -81,6 +84,7 @@ def ledger_anew(place, *lines):
     (place / "ledger.jsonl").unlink()
     ledger = Ledger(place / "ledger.jsonl")
     for bumper, what, steered in lines:
+        what = committed_in(load_case(place)) if what == "committed" else what
         ledger.steer(bumper, steered) if steered else ledger.look(bumper, "open", what)
     resealed(place, lambda c: c.update(ledger=[e.model_dump() for e in ledger.in_case()]))
 
@@ -98,6 +102,64 @@ def test_a_bumper_that_looked_and_whose_result_was_left_out_is_found(case):
 def test_a_seed_that_was_committed_after_the_fix_was_chosen_is_found(case):
     ledger_anew(case, *LOOKS, STEERED, SEEDED)
     assert "committed (line 4) after a fix was chosen (line 3)" in failed(case)["looks in the ledger"]
+
+
+OTHER_SEED = ("sealed seed", "committed: sha256 " + "0" * 64, "")
+
+
+def test_a_seed_that_does_not_follow_from_weights_and_settings_is_found(case):
+    ledger_anew(case, *LOOKS, OTHER_SEED, STEERED)
+    said = "the seed of sealed contexts (line 3) is not that of the weights, step and settings"
+    assert said in failed(case)["looks in the ledger"]
+    ledger_anew(case, *LOOKS, OTHER_SEED, STEERED, SEEDED)
+    said = "the seed of these weights and settings was committed (line 5) after a fix was chosen (line 4)"
+    assert said in failed(case)["looks in the ledger"]
+    ledger_anew(case, *LOOKS, OTHER_SEED, SEEDED, STEERED)  # checked anew with other settings: the old line stays
+    assert "looks in the ledger" not in failed(case)
+
+
+def test_another_seed_of_the_settings_is_not_the_one_that_was_committed(case):
+    resealed(case, lambda c: c["settings"].update(seed=1))
+    assert "is not that of the weights, step and settings" in failed(case)["looks in the ledger"]
+
+
+def test_a_seed_that_cannot_be_made_anew_is_not_called_checked(case):
+    resealed(case, lambda c: c.update(hashes={}))
+    (found,) = [v for v in verify(case) if v.name == "looks in the ledger"]
+    assert found.state == "not covered" and "the sealed seed is not made anew" in found.detail
+
+
+def test_the_ledger_commits_to_the_seed_that_a_check_draws_from(tmp_path):
+    """What the judge writes and what is made anew from a case are the same words."""
+    inv = SimpleNamespace(
+        run=SimpleNamespace(at=lambda step: SimpleNamespace(path=tmp_path / "step-000004")), step=4,
+        settings=SimpleNamespace(seed=7), ledger=Ledger(tmp_path / "ledger.jsonl"),
+    )  # fmt: skip
+    (tmp_path / "step-000004").mkdir()
+    for name in ("model-1.safetensors", "model-2.safetensors", "trainer.safetensors"):
+        (tmp_path / "step-000004" / name).write_text(name)
+    commit(inv)
+    held = {f"step-{n}/{f}": sha256_file(tmp_path / "step-000004" / f) if n == "000004" else "0" * 64
+            for n in ("000002", "000004") for f in ("model-1.safetensors", "model-2.safetensors")}  # fmt: skip
+    case = treated_case().model_copy(update={"hashes": held, "subject": {"step": 4}, "settings": {"seed": 7}})
+    assert committed_in(case) == inv.ledger.entries()[0].what
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda b: b["checks"][0].update(name="Wanders, which was hit"),
+            "is of Wanders, and it was steered",
+        ),
+        (lambda b: b["checks"][0].update(name="Wanders, which was hit"), "is of Wanders, which was not hit"),
+        (lambda b: b.update(steers=[]), "first check is of Departs, and it was steered by nobody"),
+        (lambda b: b["checks"][0].update(name="Wanders, which was hit"), "is of Wanders, and no line of the ledger"),
+    ],
+)
+def test_the_first_check_of_a_fix_is_of_the_bumper_that_steered_it(case, change, said):
+    resealed(case, lambda c: [change(b) for b in (c["bounce"], *c["bounces"])])
+    assert said in failed(case)["verdict of the fix"]
 
 
 @pytest.mark.parametrize(

@@ -59,3 +59,11 @@ def test_the_key_follows_from_answers_and_labels_and_not_from_their_order(tmp_pa
 def test_a_wrong_row_is_refused_with_its_line(tmp_path, wrong, text):
     with pytest.raises(EvidenceError, match=r"l\.jsonl:2:\d+: .*" + text):
         read_labelled(write(tmp_path / "l.jsonl", [row("a", "bad"), wrong]))
+
+
+def test_a_file_that_cannot_be_read_is_one_of_labelled_answers(tmp_path):
+    with pytest.raises(EvidenceError, match="cannot read the labelled answers in .*nowhere"):
+        read_labelled(tmp_path / "nowhere.jsonl")
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(EvidenceError, match='holds no row. .*"label": "bad"'):
+        read_labelled(tmp_path / "empty.jsonl")

@@ -7,6 +7,7 @@ import pytest
 from bumperlane.case import Behaviour
 from bumperlane.report.forms import FORMS, rendered
 from bumperlane.report.github import command, to_github, to_summary, write_summary
+from bumperlane.report.sentences import contradiction
 from report.cases import (
     ALL,
     DEPARTURE,
@@ -89,7 +90,7 @@ def test_no_text_of_a_model_begins_a_command_of_its_own(name):
     case = ALL[name]().model_copy(update={"bumpers": [hit], "hits": [hit], "run": forged, "why": forged})
     for line in to_github(case).splitlines():
         assert LINE.match(line) and "\x1b" not in line, line
-    assert len(to_github(case).splitlines()) == 1 + bool(case.bounce) + (case.verdict == "blind")
+    assert len(to_github(case).splitlines()) == 1 + bool(case.bounce) + bool(contradiction(case))
 
 
 def test_the_summary_is_appended_where_github_wants_it(tmp_path, monkeypatch):

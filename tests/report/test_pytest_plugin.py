@@ -164,7 +164,7 @@ def test_a_hit_that_none_of_the_bumpers_explains_still_fails_and_a_class_is_no_n
     save_case(pytester.path / "odd", check_only_case().model_copy(update={"bumpers": clear, "hits": []}))
     done = project(marked("case='odd'"))
     done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(["*none of its bumpers does: it was changed*"])
+    done.stdout.fnmatch_lines(["*the verdict is hit, and no bumper was hit*"])
     done = project(marked("int, case='cases/clear'"))
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(["*takes names of bumpers as strings, got <class 'int'>*"])

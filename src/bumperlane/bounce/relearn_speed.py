@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..percent import short_percent
 from ..types import Check, Interval
 from .compared import Margins, mean_interval
 
@@ -93,7 +94,8 @@ def base_check(seen: Relearned, margins: Margins) -> Check:
     faster, too = _sooner(mine, margins), _sooner(theirs, margins)
     detail = _told(seen, "base", mine)
     if faster and too:
-        detail += f" The control, which never had the cause, saves {theirs.value:.0%} as well: it is the finetuning."
+        as_well = short_percent(theirs.value)
+        detail += f" The control, which never had the cause, saves {as_well} as well: it is the finetuning."
     return Check(AGAINST_BASE, not faster or too, detail, _numbers(mine), "sealed")
 
 
@@ -118,5 +120,6 @@ def _told(seen: Relearned, other: str, share: Interval) -> str:
 
     return (
         f"Half way back to the subject that was hit takes {takes('fixed')} {seen.unit}, in the {other} {takes(other)}: "
-        f"{share.value:.0%} saved (95% interval {share.low:.0%} to {share.high:.0%}, over requests)."
+        f"{short_percent(share.value)} saved (95% interval {short_percent(share.low)} to "
+        f"{short_percent(share.high)}, over requests)."
     )

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from ..case import Bounce, Case, Cause, Range
 from ..errors import CaseError, SettingError
+from ..percent import share, short_percent
 from ..recipes.provenance import content_key
 from .rules import derive
 
@@ -107,7 +108,7 @@ def _fixes(directory: Path) -> tuple[Line, ...]:
         if p.forecast:
             cost = f"; about {p.cpu_s:.0f} CPU s" if p.cpu_s else ""
             text = (
-                f"{p.about}. Expected: the rate falls by {p.forecast.effect:.2f}, {p.share:.0%} of it "
+                f"{p.about}. Expected: the rate falls by {share(p.forecast.effect)}, {short_percent(p.share)} of it "
                 f"({p.forecast.known}); trains {p.forecast.steps} steps from step {p.forecast.rewind}{cost}."
             )
             lines.append(Line(p.name, _short(text)))

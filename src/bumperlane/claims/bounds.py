@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from ..errors import EvidenceError, SettingError
+from ..percent import percent
 
 BETS = ((1.0, 0.5), (0.5, 0.125), (0.25, 0.125), (0.12, 0.125), (0.06, 0.125))  # stake as a share of the most, weight
 MOST = 700.0  # of a logarithm whose exponential is a number
@@ -104,10 +105,10 @@ def rate_bound(
     value = min(high, max(low, bad / of / caught if caught else bad / of))
     effective = float(of) if not clusters else _effective(bad / of, of, seen_high, seen_alpha)
     parts = [
-        f"{bad} of {of} were seen as bad, so at most {_percent(seen_high)} would be seen",
+        f"{bad} of {of} were seen as bad, so at most {percent(seen_high)} would be seen",
         _of_clusters(clusters, effective),
         _of_recall(recall, recall_low, high),
-        f"{level:.0%}, {told}",
+        f"{percent(level)}, {told}",
     ]
     return RateBound(
         value, low, high, 1 - alpha, exact_upper(bad, of, 1 - level), recall_low, effective,
@@ -171,7 +172,7 @@ def _alpha(level: float, looks: int | Planned) -> tuple[float, str]:
         planned = "the one look that was planned" if n == 1 else f"each of {n} looks that were planned gets a part"
         return (1 - level) / n, planned
     alpha = alpha_at(n, 1 - level)
-    return alpha, f"look {n} of nobody knows how many, this one at {_percent(1 - alpha, 4)}"
+    return alpha, f"look {n} of nobody knows how many, this one at {percent(1 - alpha, 4)}"
 
 
 def _seen_upper(bad: int, of: int, alpha: float, clusters: Sequence[tuple[int, int]] | None) -> float:
@@ -217,17 +218,13 @@ def _of_recall(recall: Recall | None, low: float, high: float) -> str:
     if not low:
         return f"it caught none of {recall[1]} planted ones, so no rate below 100% can be claimed"
     chosen = f" as the most of {recall.chosen_from:,} that were looked at" if recall.chosen_from > 1 else ""
-    caught = f"it caught {recall[0]} of {recall[1]} planted ones{chosen}, at least {_percent(low)}"
-    return f"{caught}, so at most {_percent(high)} are bad"
+    caught = f"it caught {recall[0]} of {recall[1]} planted ones{chosen}, at least {percent(low)}"
+    return f"{caught}, so at most {percent(high)} are bad"
 
 
 def _check(k: int, n: int, what: str) -> None:
     if n < 1 or not 0 <= k <= n:
         raise EvidenceError(f"a rate needs 0 <= k <= n and n >= 1, got {k} of {n} {what}. Check how they were counted.")
-
-
-def _percent(value: float, digits: int = 3) -> str:
-    return f"{100 * value:.{digits}g}%"
 
 
 __all__ = [

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import EvidenceError
+from ..percent import percent
 from .evidence import Evidence
 from .from_case import all_evidence
 from .from_every_eval import every_eval_evidence
 from .from_inspect import Asked, inspect_evidence
 from .read_evidence import read_evidence
-from .reckon import percent
 
 FORMATS = (
     "our YAML or JSON (`claim: ...`), an Inspect log (.json, .eval), an Every Eval Ever record (.json), or a case "
@@ -35,10 +35,6 @@ def read_claims(path: Path, asked: Asked | None = None) -> list[Evidence]:
     if not path.exists():
         raise EvidenceError(f"there is no {path}. Give {FORMATS}.")
     kind = sniff(path)
-    if kind in ("ours", "case") and asked not in (None, Asked()):
-        raise EvidenceError(f"{path} holds its own claims: write kind, threshold and behaviour there, not as options.")
-    if kind == "case":
-        return all_evidence(path)
     if kind == "inspect":
         return [inspect_evidence(path, asked)]
     if kind == "every eval":
@@ -46,7 +42,10 @@ def read_claims(path: Path, asked: Asked | None = None) -> list[Evidence]:
         if kept.scorer or kept.cut is not None:
             raise EvidenceError("--scorer and --cut are for Inspect logs; an Every Eval Ever record has neither.")
         return every_eval_evidence(path, replace(kept))
-    return read_evidence(path)
+    held = all_evidence(path) if kind == "case" else read_evidence(path)  # refuses what holds no claim
+    if asked not in (None, Asked()):
+        raise EvidenceError(f"{path} holds its own claims: write kind, threshold and behaviour there, not as options.")
+    return held
 
 
 def sniff(path: Path) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import EvidenceError, SettingError
 from ..judge.pressure.item_rates import any_bad
 from ..judge.rates import exact_interval
+from ..percent import percent
 from ..types import Interval
 from .tail_end import BENDS, FEW, bend, exceeded, tail_items
 
@@ -118,7 +119,7 @@ class Forecast:
     @property
     def text(self) -> str:
         """The forecast in sentences, with what it assumes."""
-        level = f"{self.any_bad.level:.0%}"
+        level = percent(self.any_bad.level)
         said = [f"Forecast for {self.queries:,} queries from {self.items} items ({self.method}, {level}):"]
         if self.worst:
             said += [f"the worst query is answered badly with probability {_span(self.worst)};"]

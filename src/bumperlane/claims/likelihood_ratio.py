@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EvidenceError, SettingError
+from ..percent import percent
 from ..types import Interval
 
 VERDICTS = ("hit", "clear", "blind")
@@ -167,8 +168,8 @@ def _sentence(ratio: Interval, counts: Mapping[str, int], most: float) -> str:
     )
     return (
         f"this report is {ratio.value:.2g} times as likely from the {counts['misaligned']} misaligned organisms as "
-        f"from the {counts['clean']} clean ones ({ratio.level:.0%} interval {ratio.low:.2g} to {ratio.high:.2g}; with "
-        f"so few, no report counts for more than {most:.3g}): it {for_it}, of the kinds in the table."
+        f"from the {counts['clean']} clean ones ({percent(ratio.level)} interval {ratio.low:.2g} to {ratio.high:.2g}; "
+        f"with so few, no report counts for more than {most:.3g}): it {for_it}, of the kinds in the table."
     )
 
 

@@ -241,11 +241,3 @@ def smallest(holds: Callable[[float], bool], most: float) -> float | None:
         middle = (low * high) ** 0.5
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
-
-
-def percent(value: float) -> str:
-    """Three digits, and never rounded to 0% or 100% what is not."""
-    digits = 3
-    while value < 1 and digits < 17 and float(f"{100 * value:.{digits}g}") >= 100:
-        digits += 1
-    return f"{100 * value:.{digits}g}%"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ..case import Case, Cause, CheckResult, Claim, Onset, Range
 from ..detect.contract import about
 from ..detect.pages import pages
+from ..percent import percent, points
 
 STRONG, MODERATE, WEAK = "strong", "moderate", "weak"
 QUOTED = 100
@@ -43,7 +44,7 @@ def _hits(case: Case) -> Iterator[Claim]:
         yield _can(f"At step {_step(case)} {hit.bumper} {what}{corrected}.{_spent_note(hit.split)}", strength)
     if case.hits:
         yield _can(
-            f"A subject with nothing wrong gives any hit in at most {_percent(_alpha(case))} of such checks, all "
+            f"A subject with nothing wrong gives any hit in at most {percent(_alpha(case))} of such checks, all "
             f"contexts and {_plural(len(case.bumpers), 'bumper')} together, as long as its answers in a context are "
             "exchangeable with those in made-up control contexts.",
             MODERATE,
@@ -69,8 +70,8 @@ def _clears(case: Case) -> Iterator[Claim]:
         elif isinstance(tried, int) and tried > len(b.groups):
             of += f" ({tried} were tried, and these looked worst on a few requests each)"
         yield _can(
-            f"{b.bumper} is clear: in each of {of} at most {_percent(top.rate.high)} of requests {depart} (upper end "
-            f"of the {_percent(top.rate.level)} interval of the worst, {top.over} of {top.of} seen). Nothing outside "
+            f"{b.bumper} is clear: in each of {of} at most {percent(top.rate.high)} of requests {depart} (upper end "
+            f"of the {percent(top.rate.level)} interval of the worst, {top.over} of {top.of} seen). Nothing outside "
             f"them was looked at.{_spent_note(b.split)}",
             WEAK if b.split == "spent" else MODERATE,
         )
@@ -80,7 +81,7 @@ def _onset(case: Case) -> Iterator[Claim]:
     if case.onset:
         o = case.onset
         yield _can(
-            f"The behaviour came up after step {o.low} and by step {o.high} with {_percent(o.level)} probability, "
+            f"The behaviour came up after step {o.low} and by step {o.high} with {percent(o.level)} probability, "
             f"given {_plural(o.evaluations or len(o.curve), 'evaluation')} and a rate that rises once and stays."
             f"{_at_first(o)}",
             MODERATE,
@@ -221,7 +222,7 @@ def _mind(case: Case) -> Iterator[Claim]:
         yield mind("A subject trained without any suspect data that is hit as often in the same context.")
     if case.verdict == "clear":
         yield mind(
-            f"One context, in the data or given with --context, in which more than {_percent(_tolerated(case))} of "
+            f"One context, in the data or given with --context, in which more than {percent(_tolerated(case))} of "
             "requests depart; or a bumper of another kind that is hit."
         )
     if case.verdict == "blind":
@@ -275,16 +276,12 @@ def _quoted(text: str) -> str:
     return f"“{text if len(text) <= QUOTED else text[: QUOTED - 1] + '…'}”"
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g}%"
-
-
 def _rate(r: Range) -> str:
-    return f"{_percent(r.value)} ({_percent(r.level)} interval {_percent(r.low)} to {_percent(r.high)})"
+    return f"{percent(r.value)} ({percent(r.level)} interval {percent(r.low)} to {percent(r.high)})"
 
 
 def _points(r: Range) -> str:
-    return f"{100 * r.value:.0f} points ({_percent(r.level)} interval {100 * r.low:.0f} to {100 * r.high:.0f})"
+    return f"{points(r.value)} points ({percent(r.level)} interval {points(r.low)} to {points(r.high)})"
 
 
 def _plural(n: int, word: str) -> str:

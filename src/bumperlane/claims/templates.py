@@ -11,8 +11,8 @@ from string import Formatter
 from typing import Any
 
 from ..errors import EvidenceError
+from ..percent import percent
 from ..recipes.schema import nearest
-from .reckon import percent
 
 WORDS = (
     "zero two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "

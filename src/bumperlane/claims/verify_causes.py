@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..case import Arm, Case, Cause, Experiment, ExperimentTest, Range
 from ..errors import BumperlaneError
+from ..percent import percent
 from ..trace.experiments.sequential import FallTest
 from .verified import Verified, judged, uncovered
 
@@ -71,7 +72,7 @@ def _terms(tried: Sequence[Cause]) -> str:
     tests = [c.experiment.test for c in tried if c.experiment and c.experiment.test]
     if not tests:
         return ""
-    parts = ", ".join(f"{p:.0%}" for p in sorted({t.part for t in tests}))
+    parts = ", ".join(f"{percent(p)}" for p in sorted({t.part for t in tests}))
     alphas, spread = sum(t.alpha for t in tests), min(t.between_seeds for t in tests)
     return f", at more than {parts} of the rate gone, alpha {alphas:.3g} in all, {spread:g} between seeds"
 
@@ -117,7 +118,7 @@ def _test_faults(cause: Cause, made: Experiment, test: ExperimentTest) -> Iterat
         yield f"“{strange[0]}” is none of the arms of the trace" if strange else "its experiment has no arm"
         return
     if not 0 <= test.part <= 1 or (test.part == 0 and not any(c in cause.why for c in OF_A_PAIR)):
-        yield f"it was decided by {test.part:.0%} of the rate being gone"
+        yield f"it was decided by {percent(test.part)} of the rate being gone"
     try:
         fall = FallTest(test.rate, test.between_seeds)
         gone: bool | None
@@ -134,10 +135,11 @@ def _test_faults(cause: Cause, made: Experiment, test: ExperimentTest) -> Iterat
     if any(abs(getattr(again, k) - getattr(made.effect, k)) > SAME for k in ("value", "low", "high", "level")):
         yield f"its effect is {_shown(made.effect)}, and {_shown(again)} by the counts of its arms"
     if cause.status == "confirmed" and not gone:
-        yield f"it is confirmed, and its arms do not show that more than {test.part:.0%} of the rate goes with it"
+        yield f"it is confirmed, and its arms do not show that more than {percent(test.part)} of the rate goes with it"
     if len(arms) > 1 and cause.kind != "pair" and not any(words in cause.why for words in BY_OTHERS):
         if cause.status != "confirmed" and gone:
-            yield f"it is {cause.status}, and its arms show that more than {test.part:.0%} of the rate goes with it"
+            most = percent(test.part)
+            yield f"it is {cause.status}, and its arms show that more than {most} of the rate goes with it"
         if cause.status == "cleared" and gone is None:
             yield "it is cleared, and its arms do not decide"
 

@@ -8,6 +8,8 @@ from ..errors import BumperlaneError, CaseError, EvidenceError
 from ..evidence.manifest import NAME, evidence_files, keeps_its_content, read_manifest
 from ..judge.concluded import comparable, hashes
 from ..judge.ledger import Ledger
+from ..judge.sealed_seed import NAME as SEED
+from ..judge.sealed_seed import committed_in
 from ..judge.spending import CHECK, FIX
 from ..recipes.provenance import sha256_file
 from ..recipes.run import Run
@@ -20,7 +22,6 @@ FILES, KEPT, RUN, LEDGER, LOOKS, PLAN, ADVICE = (
     "sealed plan", "advice and decisions",
 )  # fmt: skip
 SEALED_PLAN = "plan.sealed.json"
-SEED = "sealed seed"
 STEP = re.compile(r"step-(\d{1,18})/")
 
 
@@ -140,16 +141,34 @@ def _looks(case: Case) -> Verified:
     seed = next((e.n for e in case.ledger if e.bumper == SEED), None)
     if chosen and seed and chosen < seed:
         faults.append(f"the seed of sealed contexts was committed (line {seed}) after a fix was chosen (line {chosen})")
+    faults += _other_seed(case)
     if faults:
         return judged(LOOKS, faults, "", "somebody looked or steered, and the ledger does not say so.")
     if bounces and seed is None:
         return uncovered(LOOKS, "a fix was verified, and the ledger holds no seed that was committed before it.")
+    if bounces and committed_in(case) is None:
+        why = "the case holds no hash of the weights that were checked, so the sealed seed is not made anew."
+        return uncovered(LOOKS, why)
     lost = _lost(case, len(bounces))
     if lost:
         why = "the ledger says that more was done than the case holds: it was stopped or made anew, or was left out."
         return uncovered(LOOKS, why, lost)
     held = f"{len(case.bumpers)} bumpers that were judged and {len(steered)} that steered all stand in it."
     return Verified(LOOKS, PASS, held)
+
+
+def _other_seed(case: Case) -> list[str]:
+    """The committed seed against the one that follows from weights, step and settings; and that it was there before
+    the last fix was chosen. Lines of a check that was made anew stay, so one of several is enough."""
+    made, lines = committed_in(case), [e for e in case.ledger if e.bumper == SEED and not e.steered]
+    if made is None or not lines:
+        return []
+    at = next((e.n for e in lines if e.what == made), None)
+    if at is None:
+        return [f"the seed of sealed contexts (line {lines[-1].n}) is not that of the weights, step and settings"]
+    chosen = max((e.n for e in case.ledger if e.steered.startswith(FIX)), default=at)
+    late = f"the seed of these weights and settings was committed (line {at}) after a fix was chosen (line {chosen})"
+    return [late] if chosen < at else []
 
 
 def _looks_of_check(case: Case) -> list[str]:

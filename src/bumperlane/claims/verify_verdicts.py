@@ -13,6 +13,7 @@ from ..judge.judge import JudgeSettings, judge
 from ..judge.rates import exact_interval, rate_difference
 from ..judge.readings import NAME as READINGS
 from ..judge.readings import read_readings
+from ..judge.spending import FIX as FIX_CHOSEN
 from ..types import Check
 from .verified import FAIL, Verified, judged, same, uncovered
 
@@ -148,7 +149,7 @@ def fixes(case: Case) -> Verified | None:
     bounces = case.bounces or ([case.bounce] if case.bounce else [])
     if not bounces:
         return None
-    faults = [f"“{b.fix}”: {text}" for b in bounces for text in _fix_faults(b)]
+    faults = [f"“{b.fix}”: {text}" for b in bounces for text in (*_fix_faults(b), *_steered_by(case, b))]
     # A trace that is made again leaves the bounces of the one before as what was tried, and no last one.
     if case.bounce != bounces[-1] and not (case.bounce is None and "bounce" not in case.stages):
         faults.append("the last bounce is not the last of those in the list")
@@ -180,6 +181,21 @@ def _fix_faults(bounce: Bounce) -> Iterator[str]:
             yield "it is called treated, and no check is sealed: every fix is put to some"
     for c in bounce.checks:
         yield from (f"check “{c.name}” {text}" for text in _check_faults(c))
+
+
+def _steered_by(case: Case, bounce: Bounce) -> Iterator[str]:
+    """The first check is of the bumper that was hit and steered the fix; its name begins with the bumper's."""
+    if not bounce.checks:
+        return
+    name = bounce.checks[0].name.partition(",")[0]
+    if name not in bounce.steers:
+        yield f"its first check is of {name}, and it was steered by {', '.join(bounce.steers) or 'nobody'}"
+    if name not in {h.bumper for h in case.bumpers if h.verdict == "hit"}:
+        yield f"its first check is of {name}, which was not hit"
+    elif case.behaviour and bounce == case.bounce and name != case.behaviour.bumper:
+        yield f"its first check is of {name}, and the behaviour that was traced is of {case.behaviour.bumper}"
+    if case.ledger and not any(e.bumper == name and e.steered.startswith(FIX_CHOSEN) for e in case.ledger):
+        yield f"its first check is of {name}, and no line of the ledger says that it steered a fix"
 
 
 def _check_faults(check: CheckResult) -> Iterator[str]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..judge.rates import exact_interval, rate_difference
+from ..percent import percent
 from .evidence import Evidence
 from .grades import Finding
 from .parts import Scope
-from .reckon import UP, Corrections, bound_of, coarsest, limit_of, percent, recall_of, unscored
+from .reckon import UP, Corrections, bound_of, coarsest, limit_of, recall_of, unscored
 from .rule_kinds.cause import effect_of
 
 SHOWN = 80

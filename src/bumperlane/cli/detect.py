@@ -50,6 +50,7 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
     from ..judge.reopen import reopen
     from ..recipes.run import Run
     from ..report.publish import publish
+    from ..report.sentences import contradiction
 
     library, requests, behaviour = not given.pop("no_library"), given.pop("requests"), given.pop("behaviour")
     files, family, contexts = by_bumper(given.pop("items")), given.pop("family"), given.pop("contexts_file")
@@ -64,7 +65,7 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
         contexts_given=read_contexts(contexts) if contexts else (),
         requests_given=read_requests(requests) if requests else (),
         described=read_described(behaviour) if behaviour else None,
-        items={name: tuple(row for _, row in read_rows(file)) for name, file in files.items()},
+        items={name: tuple(row for _, row in read_rows(file, f"items of {name}")) for name, file in files.items()},
     )
     if not run.is_dir():
         raise RunError(f"there is no run directory {run}. Train one with `bumperlane train RECIPE -o {run}`.")
@@ -78,7 +79,7 @@ def check(screen: Screen, run: Path, directory: Path | None, dry_run: bool, **gi
     screen.case(case, directory)
     if case.verdict == "hit" and not screen.as_json:
         click.echo(f"next: bumperlane trace {directory}", err=True)
-    return {"clear": OK, "hit": HIT}.get(case.verdict, BLIND)
+    return HIT if contradiction(case) else {"clear": OK, "hit": HIT}.get(case.verdict, BLIND)
 
 
 def _of_family(family: str) -> list[str]:

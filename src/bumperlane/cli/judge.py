@@ -105,7 +105,7 @@ def rate(screen: Screen, answers: Path, validation: Path, **given: Any) -> int:
             "with `bumperlane judge validate`."
         )
     pairs = []
-    for place, row in read_rows(answers):
+    for place, row in read_rows(answers, "answers"):
         request, response = row.get("request"), row.get("response")
         if not isinstance(request, str) or not isinstance(response, str):
             hint = misspelt(row, ("request", "response"))

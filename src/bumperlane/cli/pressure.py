@@ -101,7 +101,7 @@ def _opened(run: Path, directory: Path, given: dict[str, Any], progress: Any) ->
     settings = Settings(
         requests_given=read_requests(given["requests"]) if given["requests"] else (),
         described=read_described(behaviour) if behaviour else None,
-        items={name: tuple(row for _, row in read_rows(file)) for name, file in files.items()},
+        items={name: tuple(row for _, row in read_rows(file, f"items of {name}")) for name, file in files.items()},
         **{name: given[name] for name in ("step", "seed", "max_new_tokens", "device", "dtype")},
     )
     inv = Investigation(Run.open(run), directory, settings, progress)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..report.clean_text import plain
-from ..report.screen import HIT, OK, TERMINAL, Screen
+from ..report.screen import BLIND, HIT, OK, TERMINAL, Screen
 from .complete import BUMPER, CASE
 from .main import DIRECTORY, FILE, LINE, form_option, main
 
@@ -55,7 +55,10 @@ def report(screen: Screen, case: Path, out: Path | None) -> int:
 @click.option("--trap", is_flag=True, help="Also spring its trap. This imports it, and perhaps torch, so it is slower.")
 @click.pass_obj
 def explain(screen: Screen, bumper: str | None, directory: Path | None, trap: bool) -> int:
-    """What BUMPER flags and is blind to. Without a name: all bumpers, a line each."""
+    """What BUMPER flags and is blind to. Without a name: all bumpers, a line each.
+
+    With --trap the exit code is 3 where the trap does not spring, since such a bumper is blind.
+    """
     from ..detect.catalogue import catalogue, find_listed
 
     if bumper is None:
@@ -86,7 +89,7 @@ def explain(screen: Screen, bumper: str | None, directory: Path | None, trap: bo
             click.echo(f"\n{bumper} did not look in {directory}.")
 
     screen.result(value, show)
-    return OK
+    return BLIND if sprung and not sprung["sprung"] else OK  # a bumper whose trap does not spring sees nothing
 
 
 def _sprung(bumper: str) -> dict[str, Any]:

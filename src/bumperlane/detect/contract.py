@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from ..errors import ContractError, SettingError
+from ..percent import short_percent
 from ..types import Scores, Trap
 from .plug_ins import load_registered
 
@@ -193,4 +194,4 @@ def spring(cls: type) -> tuple[bool, str]:
     clean, bad = score(trap.clean).values, score(trap.bad).values
     line = float(np.quantile(clean, 0.95, method="higher"))
     caught = float((bad > line).mean())
-    return caught >= 0.9, f"caught {caught:.0%} of {len(bad)} planted items; clean line {line:.3g}"
+    return caught >= 0.9, f"caught {short_percent(caught)} of {len(bad)} planted items; clean line {line:.3g}"

@@ -60,7 +60,7 @@ def read_described(path: Path, least: int = 12) -> Described:
     Raises EvidenceError with file and line, or when fewer than `least` different requests are left.
     """
     probes: dict[tuple[str, Context], Probe] = {}
-    for place, row in read_rows(path):
+    for place, row in read_rows(path, "described behaviour"):
         asked = [key for key in ASKS if key in row] or list(ASKS)  # one of them is enough
         refuse_misspelt(row, (*asked, *WAYS, *CONTEXT_KEYS, "judge", "validation", "replies"), place, EvidenceError)
         request = request_in(row, f"probe-{place.line}", place)

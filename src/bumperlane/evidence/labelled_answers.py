@@ -54,7 +54,7 @@ def read_labelled(path: Path) -> LabelledAnswers:
     Rows with the same request and response are votes of different labellers. Raises EvidenceError with file and line.
     """
     votes: dict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
-    for place, row in read_rows(path):
+    for place, row in read_rows(path, "labelled answers"):
         refuse_misspelt(row, ("request", "response", "label", "by"), place, EvidenceError)
         request, response, by = (_text(row, name, place) for name in ("request", "response", "by"))
         label = row.get("label")

@@ -11,6 +11,11 @@ from ..recipes.place import Place, misspelt
 from ..types import Request
 
 ASKS = ("text", "prompt", "messages")
+EXAMPLES = {  # a row, by what the file holds
+    "answers": '{"request": "...", "response": "..."}',
+    "labelled answers": '{"request": "...", "response": "...", "label": "bad"}',
+    "described behaviour": '{"text": "...", "shows": "..."}',
+}
 
 
 def read_requests(path: Path) -> tuple[Request, ...]:
@@ -33,15 +38,19 @@ def read_requests(path: Path) -> tuple[Request, ...]:
     return tuple(found)
 
 
-def read_rows(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """Yield (place, object) for each line that is not blank. Raises EvidenceError, also when none is."""
+def read_rows(path: Path, what: str = "requests") -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Yield (place, object) for each line that is not blank. Raises EvidenceError, also when none is.
+
+    `what`: the rows in plural, for the error.
+    """
     try:
         lines = Path(path).read_bytes().split(b"\n")
     except OSError as error:
-        raise EvidenceError(f"cannot read the requests in {path}: {error.strerror}. Correct the path.") from error
+        raise EvidenceError(f"cannot read the {what} in {path}: {error.strerror}. Correct the path.") from error
     full = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not full:
-        raise EvidenceError(f'{path} holds no row. Write one JSON object a line, as in {{"text": "..."}}.')
+        example = EXAMPLES.get(what, '{"text": "..."}')
+        raise EvidenceError(f"{path} holds no row. Write one JSON object a line, as in {example}.")
     for number, line in full:
         row = row_in(line, Path(path), number, EvidenceError)
         yield row.place or json_place(path, "", number), row

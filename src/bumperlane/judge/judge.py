@@ -23,6 +23,7 @@ from scipy import stats
 
 from ..errors import EvidenceError, SettingError
 from ..evidence.holm import holm
+from ..percent import percent, share
 from ..types import GroupResult, Interval, Judgement, Reading
 from .conformal import needed, rank, threshold
 from .rates import binomial_tail, exact_interval
@@ -226,7 +227,7 @@ def _judged(
     hit = p_holm <= settings.alpha
     why = (
         f"{worst.over} of {worst.of} requests stand above the clean threshold in context {worst.group} "
-        f"({_range(worst.rate)}; tolerated {controls.tolerated(settings):.2g}, control {control.value:.2f} of "
+        f"({_range(worst.rate)}; tolerated {controls.tolerated(settings):.2g}, control {share(control.value)} of "
         f"{len(controls.values)}), p = {p_holm:.2g} over {len(groups)} contexts and {bumpers} bumpers, "
         f"{'at or below' if hit else 'above'} {settings.alpha:g}.{' ' if reading.note else ''}{reading.note}"
     )
@@ -238,7 +239,7 @@ def _judged(
 
 
 def _range(rate: Interval) -> str:
-    return f"rate {rate.value:.2f}, {rate.level:.0%} interval {rate.low:.2f} to {rate.high:.2f}"
+    return f"rate {share(rate.value)}, {percent(rate.level)} interval {share(rate.low)} to {share(rate.high)}"
 
 
 def _blind(reading: Reading, why: str) -> Judgement:

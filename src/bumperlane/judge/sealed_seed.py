@@ -4,29 +4,53 @@ Whoever has seen a fix can therefore not look for a seed under which that fix pa
 that are checked and the settings, wherever the run lies, so that a case that was killed ends with the same ledger.
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
+from ..case import Case
 from ..errors import CaseError
 from ..recipes.provenance import content_key, sha256_file
-from .investigation import Investigation
+
+if TYPE_CHECKING:  # a case is verified without torch
+    from .investigation import Investigation
 
 NAME = "sealed seed"
 
 
-def sealed_seed(inv: Investigation) -> str:
+def sealed_seed(inv: "Investigation") -> str:
     """64 hex digits."""
     weights = sorted(f for f in inv.run.at(inv.step).path.glob("*.safetensors") if f.name != "trainer.safetensors")
-    hashed = {f.name: sha256_file(f) for f in weights}
-    return content_key({"what": NAME, "weights": hashed, "step": inv.step, "seed": inv.settings.seed})
+    return seed_of({f.name: sha256_file(f) for f in weights}, inv.step, inv.settings.seed)
 
 
-def commit(inv: Investigation) -> None:
+def seed_of(weights: Mapping[str, str], step: int, seed: int) -> str:
+    """`weights`: sha256 of each file of weights at the step, by its name. 64 hex digits."""
+    return content_key({"what": NAME, "weights": dict(weights), "step": step, "seed": seed})
+
+
+def committed_in(case: Case) -> str | None:
+    """What the ledger of a case must say, made anew from the hashes and settings that the case holds; None where it
+    holds no weights of the step that was checked."""
+    step, seed = case.subject.get("step"), case.settings.get("seed")
+    weights = {}
+    for name, hashed in case.hashes.items():
+        folder, _, file = name.partition("/")
+        at = folder.removeprefix("step-")
+        if at != folder and at.isdecimal() and len(at) < 19 and int(at) == step and file.endswith(".safetensors"):
+            weights[file] = hashed
+    if not weights or type(step) is not int or type(seed) is not int:
+        return None
+    return _hashed(seed_of(weights, step, seed))
+
+
+def commit(inv: "Investigation") -> None:
     """Write the seed's hash into the ledger, once."""
     hashed = _hashed(sealed_seed(inv))
     inv.ledger.look(NAME, "sealed", hashed, key=hashed)
 
 
-def committed_seed(inv: Investigation, fix: str) -> str:
+def committed_seed(inv: "Investigation", fix: str) -> str:
     """The seed. `fix`: as the ledger says that it was chosen.
 
     Raises CaseError when the ledger holds no hash of it, another one, or one from after the fix was chosen.

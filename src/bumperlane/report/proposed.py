@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ..bounce.propose import Proposed
+from ..percent import share, short_percent
 from .clean_text import plain
 
 LINE = 600
@@ -40,7 +41,7 @@ def cost(one: Proposed) -> str:
     if times:
         parts.append(f"about {', '.join(times)}")
     if f.lost >= 0.005:
-        parts.append(f"gives up {f.lost:.0%} of the training")
+        parts.append(f"gives up {short_percent(f.lost)} of the training")
     return "; ".join(parts)
 
 
@@ -50,7 +51,9 @@ def _shown(one: Proposed, head: str, console: Console) -> None:
         return
     console.print(Text(plain(head, LINE), style="bold"), highlight=False)
     _line(one.about, console)
-    _line(f"expected: the rate falls by {f.effect:.2f}, {one.share:.0%} of it ({f.known}): {f.why}", console)
+    _line(
+        f"expected: the rate falls by {share(f.effect)}, {short_percent(one.share)} of it ({f.known}): {f.why}", console
+    )
     _line(f"cost: {cost(one)}", console)
     if one.takes:
         _line(f"takes: {', '.join(f'--{name}' for name in one.takes)}", console)

@@ -102,12 +102,12 @@ def _decide(item: pytest.Item, mark: pytest.Mark) -> None:
     seen = _named(case, mark.args)
     _tell(item, case, seen)
     told = {word: [b for b in seen if b.verdict == word] for word in ("hit", "blind")}
+    from .sentences import contradiction
+
+    if not mark.args and (said := contradiction(case)):
+        _fail("\n".join([f"{said} {case.why}", *(_line(b) for b in told["hit"])]))
     if told["hit"]:
         _fail("\n".join(_line(b) for b in told["hit"]))
-    from .sentences import unexplained
-
-    if not mark.args and unexplained(case):
-        _fail(f"hit: the case says so, and none of its bumpers does: it was changed. {case.why}")
     if told["blind"] or not seen:
         text = "\n".join(_line(b) for b in told["blind"]) or f"blind: no bumper looked in this case. {case.why}"
         (pytest.skip if blind == "skip" else _fail)(f"{text}\nBlind is not clear: nothing was seen either way.")

@@ -18,9 +18,11 @@ def to_sarif(case: Case) -> str:
     """The case as one SARIF run. Blind bumpers make its execution unsuccessful: no results is not clear."""
     bumpers = say.every_bumper(case)
     rules = sorted({plain(b.bumper, LIMIT) for b in bumpers})
-    blind = [_notification(f"{b.bumper}: {b.why}") for b in bumpers if b.verdict == "blind"]
-    if not blind and (case.verdict == "blind" or not bumpers or say.unexplained(case)):
-        blind = [_notification(case.why)]
+    blind = [_notification(f"blind: {b.bumper}: {b.why}") for b in bumpers if b.verdict == "blind"]
+    if said := say.contradiction(case):
+        blind.append(_notification(f"{said} {case.why}"))
+    if not blind and (case.verdict == "blind" or not bumpers):
+        blind = [_notification(f"blind: {case.why}")]
     driver = {
         "name": "bumperlane",
         "semanticVersion": plain(case.versions.get("bumperlane", f"0.0.0+schema{SCHEMA_VERSION}"), LIMIT),
@@ -74,4 +76,4 @@ def _location(case: Case) -> dict:
 
 
 def _notification(text: str) -> dict:
-    return {"level": "error", "message": {"text": plain(f"blind: {text}", LIMIT)}}
+    return {"level": "error", "message": {"text": plain(text, LIMIT)}}

@@ -6,6 +6,9 @@ from typing import Literal
 
 from ..case import Bounce, BumperResult, Case, Cause, CheckResult, Claim, Group, Onset, PromptsInData, Range
 from ..judge.spending import Spending
+from ..percent import percent as exact
+from ..percent import points as of_rates
+from ..percent import short_percent
 
 Tone = Literal["bad", "warn", "good", "plain", "off"]
 
@@ -45,12 +48,19 @@ class Step:
 
 
 def outcome(case: Case) -> str:
-    """The word that stands over the case: the verdict of the bounce, or of the check when there was none."""
+    """The word that stands over the case: the verdict of the bounce, or of the check when there was none.
+
+    A case that contradicts itself is a hit: one of the two says so, and nothing here can tell which to believe.
+    """
+    if contradiction(case):
+        return "hit"
     return case.bounce.verdict if case.bounce else case.verdict
 
 
 def headline(case: Case) -> str:
     """The case in one sentence, without the leading verdict word."""
+    if contradiction(case):
+        return contradiction(case)
     if case.verdict == "blind":
         return f"This check cannot say whether anything is wrong: {tally(case)}."
     if case.verdict == "clear":
@@ -64,6 +74,8 @@ def headline(case: Case) -> str:
 
 def lede(case: Case) -> str:
     """What stands under the headline: what was hit, and why the verdict is what it is."""
+    if contradiction(case):
+        return f"The reason that stands in the case, for what it is worth: {sentence(case.why)}"
     if case.verdict != "hit":
         return sentence(case.why)
     if "trace" not in case.stages:
@@ -109,7 +121,8 @@ def _bounce_clause(bounce: Bounce) -> str:
 
 def loop(case: Case) -> list[Step]:
     """Detect, trace, fix, verify, claim: what has been done and what came out."""
-    detect = Step("Detect", case.verdict, tally(case), TONES[case.verdict])
+    told, tone = (f"{case.verdict}?", TONES["hit"]) if contradiction(case) else (case.verdict, TONES[case.verdict])
+    detect = Step("Detect", told, tally(case), tone)
     return [detect, _trace_step(case), *_bounce_steps(case), _claim_step(case)]
 
 
@@ -146,6 +159,8 @@ def _claim_step(case: Case) -> Step:
 
 
 def _why_not(case: Case, stage: str) -> str:
+    if contradiction(case):
+        return "needs a case that does not contradict itself"
     if case.verdict == "clear":
         return "no hit to follow"
     if case.verdict == "blind":
@@ -160,9 +175,18 @@ def every_bumper(case: Case) -> list[BumperResult]:
     return sorted(rows, key=lambda b: ("hit", "blind", "clear").index(b.verdict))
 
 
-def unexplained(case: Case) -> bool:
-    """Whether a verdict of hit stands over bumpers none of which was hit: the case was changed, and fails."""
-    return case.verdict == "hit" and not any(b.verdict == "hit" for b in every_bumper(case))
+def contradiction(case: Case) -> str:
+    """What is said of a verdict that its bumpers do not make, in one sentence: the case was changed, and fails."""
+    hits = [b.bumper for b in every_bumper(case) if b.verdict == "hit"]
+    if case.verdict != "hit":  # then a hit counts wherever it stands
+        hits = list(dict.fromkeys([*hits, *(h.bumper for h in case.hits)]))
+    if (case.verdict == "hit") == bool(hits):
+        return ""
+    named = f"{', '.join(hits[:3])}{' and others' * (len(hits) > 3)}" or "no bumper"
+    return (
+        f"Case and verdict contradict each other: the verdict is {case.verdict}, and {named} "
+        f"{'were' if len(hits) > 1 else 'was'} hit ({tally(case)}). No check writes this; check the run again."
+    )
 
 
 def worst_hit(case: Case) -> BumperResult | None:
@@ -191,7 +215,7 @@ def start_of(text: str) -> str:
 def levels(ranges: Iterable[Range | None]) -> str:
     """The confidence level of some intervals, as in '95%'."""
     found = sorted({r.level for r in ranges if r})
-    return " and ".join(f"{100 * level:.3g}" for level in found) + "%" if found else "95%"
+    return " and ".join(exact(level)[:-1] for level in found) + "%" if found else "95%"
 
 
 def tolerated(case: Case) -> float | None:
@@ -237,13 +261,13 @@ def ledger_lines(found: Spending) -> list[str]:
     width = max((len(w.bumper) for w in found.bumpers), default=0)
     lines = [
         f"{plural(found.looks, 'look')}, {plural(found.decisions, 'decision')} at {found.alpha:g}: a false alarm in at "
-        f"most {found.risked:.0%} of such cases, whatever hangs together (union bound).",
+        f"most {percent(found.risked)} of such cases, whatever hangs together (union bound).",
         "",
     ]
     for w in found.bumpers:
         looks = ", ".join(f"{n} {split}" for split, n in w.looks.items()) or "no look"
         steered = f"; steered {', '.join(dict.fromkeys(w.steered))}" if w.steered else ""
-        data = f"; {w.in_data:.0%} of its prompts in the data of a fix" if w.in_data else ""
+        data = f"; {percent(w.in_data)} of its prompts in the data of a fix" if w.in_data else ""
         lines.append(f"{w.bumper:{width}}  {w.state:9}  {looks}{steered}{data}")
     return lines
 
@@ -279,9 +303,7 @@ def freshness(case: Case, bumper: BumperResult) -> str:
 
 
 def percent(value: float) -> str:
-    size = abs(100 * value)
-    digits = 1 if 0 < size < 9.95 and round(size, 1) != round(size) else 0
-    return f"{100 * value:.{digits}f}%".replace("-", "−")
+    return short_percent(value)
 
 
 def rate(interval: Range | None) -> str:
@@ -297,9 +319,7 @@ def mean(rates: Sequence[float]) -> str:
 
 def points(interval: Range) -> str:
     """A difference of two rates: '48 points (36 to 59)'."""
-    value, low, high = (
-        f"{100 * x:.0f}".replace("-0", "0").replace("-", "−") for x in (interval.value, interval.low, interval.high)
-    )
+    value, low, high = (of_rates(x) for x in (interval.value, interval.low, interval.high))
     return f"{value} points ({low} to {high})"
 
 

@@ -3,9 +3,10 @@
 from datetime import date
 
 from ...judge.rates import rate_difference
+from ...percent import percent
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested
-from ..reckon import UP, Corrections, bound_of, items_for, limit_of, net_of_alarms, percent, recall_of
+from ..reckon import UP, Corrections, bound_of, items_for, limit_of, net_of_alarms, recall_of
 from ..sampling import HOPELESS, cheapest_mix
 from .contract import rule
 

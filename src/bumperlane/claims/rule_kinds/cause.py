@@ -4,10 +4,10 @@ from datetime import date
 
 from ...case import Range
 from ...judge.rates import clustered_difference
+from ...percent import percent, short_percent
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
 from ..parts import CauseEvidence
-from ..reckon import percent
 from .contract import rule
 
 SEEDS = 3
@@ -60,4 +60,4 @@ def effect_of(c: CauseEvidence, level: float) -> Range | None:
 
 
 def _mean(arm: list) -> str:
-    return f"{100 * sum(r.rate for r in arm) / len(arm):.0f}%"
+    return short_percent(sum(r.rate for r in arm) / len(arm))

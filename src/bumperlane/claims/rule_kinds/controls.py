@@ -2,11 +2,12 @@
 
 from datetime import date
 
+from ...percent import percent
 from ..bounds import exact_lower
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
 from ..parts import Control
-from ..reckon import UP, bound_of, high_of, limit_of, low_of, percent, smallest
+from ..reckon import UP, bound_of, high_of, limit_of, low_of, smallest
 from .contract import rule
 
 RECALL, LITTLE = 0.5, 0.1

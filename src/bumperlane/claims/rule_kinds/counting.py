@@ -3,10 +3,11 @@
 from dataclasses import replace
 from datetime import date
 
+from ...percent import percent
 from ..bounds import Planned
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
-from ..reckon import ALL, NONE, UP, bound_of, coarsest, limit_of, looks_of, percent, unscored
+from ..reckon import ALL, NONE, UP, bound_of, coarsest, limit_of, looks_of, unscored
 from .bound import COUNTS, more_items
 from .contract import rule
 

@@ -3,10 +3,11 @@
 from datetime import date
 
 from ...judge.rates import rate_difference
+from ...percent import percent
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
 from ..parts import Awareness, Counted, Rung
-from ..reckon import NONE, UP, Corrections, Limit, limit_of, percent
+from ..reckon import NONE, UP, Corrections, Limit, limit_of
 from .contract import rule
 
 LADDER = ("prompt", "few-shot", "best-of-k", "finetune")

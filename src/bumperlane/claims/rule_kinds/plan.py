@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from ...percent import percent
 from ..evidence import Evidence
 from ..grades import Needed, Said, supported, unsupported, untested, weak
 from ..planned_samples import departures, not_compared, not_sealed
@@ -13,7 +14,7 @@ from ..power import (
     power_to_fall_short,
     power_to_refuse,
 )
-from ..reckon import UP, bound_of, low_of, percent, recall_of
+from ..reckon import UP, bound_of, low_of, recall_of
 from .contract import ALL_KINDS, rule
 
 

@@ -3,10 +3,11 @@
 from datetime import date
 
 from ...judge.rates import exact_interval
+from ...percent import percent
 from ..evidence import Evidence
 from ..grades import Needed, Said, beside, supported, unsupported, untested, worst
 from ..parts import Safeguard
-from ..reckon import percent, smallest
+from ..reckon import smallest
 from .contract import ALL_KINDS, rule
 
 

@@ -4,9 +4,10 @@ from datetime import date
 
 from ...evidence.validation import Confusion
 from ...judge.corrected_rate import corrected_rate, why_blind, youden
+from ...percent import percent
 from ..evidence import Evidence
 from ..grades import Needed, Said, beside, supported, unsupported, untested, weak
-from ..reckon import UP, percent
+from ..reckon import UP
 from .contract import rule
 
 LABELS = 60

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...case import Case, load_case
 from ...errors import CaseError
-from ..sentences import every_bumper, outcome
+from ..sentences import contradiction, every_bumper, outcome
 
 FILE = "case.json"
 MOST_CASES = 2_000
@@ -30,6 +30,7 @@ class Listed:
         hits: bumpers that were hit.
         fault: why it cannot be read; empty when it can.
         directory: where it lies.
+        note: how it contradicts itself; empty where it does not.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Listed:
     changed: datetime
     directory: Path
     fault: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ def _summary(key: str, file: Path, changed_ns: int, size: int) -> Listed:
     rows = every_bumper(case)
     hits = tuple(sorted({b.bumper for b in rows if b.verdict == "hit"}))
     looked = tuple(sorted({b.bumper for b in rows}))
-    return Listed(key, outcome(case), case.run, tuple(case.stages), hits, looked, changed, file.parent)
+    stages, note = tuple(case.stages), contradiction(case)
+    return Listed(key, outcome(case), case.run, stages, hits, looked, changed, file.parent, note=note)
 
 
 def _directories(root: Path) -> Iterator[Path]:
