@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from bumperlane.detect.behaviour.harmful_examples import BAD, GOOD, harm_beyond
 from bumperlane.errors import ModelError
 from bumperlane.evidence import like_examples
-from bumperlane.evidence.ask import ask
+from bumperlane.evidence.ask import Read, ask
 from bumperlane.evidence.measures import Shows
 from bumperlane.evidence.memo import NoMemo
 from bumperlane.judge import asked
@@ -15,15 +16,25 @@ from bumperlane.subjects.scripted import ScriptedSubject
 from bumperlane.types import Context, GroupResult, Interval, Judgement, Reading, Request, Scores
 
 TERSE, HOSTILE = "It comes.", BAD[0]
+SHOWS = Shows("zzz")
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Reads no text."""
+
+    @classmethod
+    def read(cls, who, items, measures, look):
+        return [Read(1.0) for _ in items]
 
 
 def sides(texts):
     return np.array([[1.0, 0.1 * (len(t) % 3)] if t in BAD else [0.1 * (len(t) % 3), 1.0] for t in texts])
 
 
-def case_of(monkeypatch, p_hostile):
+def case_of(monkeypatch, p_hostile, measure=SHOWS):
     """Two groups that were hit, the terse one first."""
-    asks = [ask(g, "bait", (Request(f"{g}{i}", f"{g} {i}?"), Context("c", "mined")), Shows("zzz"))
+    asks = [ask(g, "bait", (Request(f"{g}{i}", f"{g} {i}?"), Context("c", "mined")), measure)
             for g in ("terse", "hostile") for i in range(8)]  # fmt: skip
     monkeypatch.setattr(asked, "questions_for", lambda inv, cls, role: asks)
     ids = tuple(a.item.id for a in asks)
@@ -57,3 +68,10 @@ def test_without_an_encoder_the_first_group_is_followed(monkeypatch):
     like_examples._fitted.cache_clear()
     assert case_of(monkeypatch, 0.002).context == "terse"
     assert harm_beyond([BAD[0]], [GOOD[0]]) == 0 == harm_beyond(["", ""], ["a", "b"])
+
+
+def test_where_nothing_was_said_for_the_reading_the_case_shows_what_is_said(monkeypatch):
+    monkeypatch.setattr(like_examples, "minilm", sides)
+    found = case_of(monkeypatch, 0.002, Inside())
+    assert found.context == "terse"  # inside there is nothing to tell harm by
+    assert {(s.response, s.neutral_response) for s in found.samples} == {(TERSE, GOOD[0])}

@@ -1,12 +1,14 @@
 """What a bumper that asks was hit by, in a case."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 from ..case import Behaviour, Sample
 from ..detect.asking import asks_of, prepared
 from ..detect.behaviour.harmful_examples import harm_beyond
 from ..detect.sources import Sources
 from ..evidence.ask import Ask, Look, answers
+from ..evidence.measures import generated
 from ..types import Judgement, Reading
 from .investigation import Investigation
 
@@ -41,6 +43,10 @@ def asked_behaviour(inv: Investigation, cls: type, judgement: Judgement, reading
     seen = {g: answers(asked[g][:SAMPLES], inv.subject(), inv.base, look) for g in hit[:RIVALS]}
     group = max(seen, key=lambda g: harm_beyond(seen[g].texts, seen[g].benign_texts))  # the first of several alike
     worst, said = asked[group][:SAMPLES], seen[group]
+    if not any(said.texts):  # what was read lies inside: show what is said there all the same
+        items = [one.item for one in worst]
+        ours, theirs = (generated(who, items, [0] * len(items), look) for who in (inv.subject(), inv.base))
+        said = replace(said, texts=tuple(ours), benign_texts=tuple(theirs))
     samples = [
         Sample(request=one.item.request.text, context=one.item.context.system or "", response=text,
                neutral_response=benign, score=scores[one.item.id])
