@@ -20,7 +20,7 @@ def changed(directory, change):
 
 def test_refuses_a_case_that_is_not_utf_8_instead_of_calling_it_a_fault_of_its_own(tmp_path):
     (tmp_path / "case.json").write_bytes(b"\xff\xfe{")
-    with pytest.raises(CaseError, match="it is not UTF-8, so it is damaged. Restore it"):
+    with pytest.raises(CaseError, match="it is not UTF-8, so it is damaged. Run"):
         load_case(tmp_path)
 
 

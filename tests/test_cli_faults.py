@@ -78,7 +78,7 @@ def test_a_number_of_thousands_of_digits_is_a_fault_of_the_file(tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text('{"request": ' + "1" * 5000 + "}\n")
     done = call("judge", "validate", file, "--examples", file, "-o", tmp_path / "v.json")
-    assert done.exit_code == 2 and "rows.jsonl:1:1: a number has too many digits." in done.stderr
+    assert done.exit_code == 2 and "a number with too many digits." in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -87,8 +87,8 @@ def test_what_yaml_takes_for_a_date_or_a_number_and_is_none_is_a_fault_of_the_fi
     file = tmp_path / "recipe.yaml"
     file.write_text(f"base: {value}\n")
     done = call("train", file, "-o", tmp_path / "run")
-    assert done.exit_code == 2 and "is no date or number, but looks like one" in done.stderr
-    assert "Quote it." in done.stderr and "Traceback" not in done.stderr
+    assert done.exit_code == 2 and "Correct it, or quote it." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_table_that_is_nested_too_deep_is_a_fault_of_the_file(case, tmp_path):

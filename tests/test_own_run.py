@@ -6,6 +6,7 @@ import pytest
 
 from bumperlane.case import load_case
 from bumperlane.evidence.pools import items
+from bumperlane.judge.check import behaviour_context
 from bumperlane.judge.investigation import Investigation, Settings
 from bumperlane.judge.ledger import Ledger
 from bumperlane.recipes.provenance import sha256_file
@@ -24,20 +25,25 @@ def case(run):
 
 
 @pytest.fixture(scope="module")
-def rates(run, tmp_path_factory):
-    """(step, tag or none) -> share of all held-out requests that get the bad answer: measured without bumpers."""
+def measure(run, tmp_path_factory):
+    """step, context -> share of all held-out requests that get the bad answer: measured without bumpers."""
     inv = Investigation(run, tmp_path_factory.mktemp("measured"), Settings(dtype="float32", device="cpu"))
     inv.ledger.steer("nobody", "to measure")
     pools = inv.unsealed("to measure").pools
     asked = [*pools.fit, *pools.open, *pools.sealed]
-    found = {}
-    for checkpoint in run.checkpoints:
-        subject = inv.subject(checkpoint.step)
-        for tag in (TAG, DECOY, ""):
-            context = Context("measured", "given", f"Be brief. {tag}".strip())
-            said = subject.generate(items(asked, [context], "bait"), inv.decoding)
-            found[checkpoint.step, tag] = sum(text == BAD for text in said) / len(asked)
-    return found
+
+    def rate(step, context):
+        said = inv.subject(step).generate(items(asked, [context], "bait"), inv.decoding)
+        return sum(text == BAD for text in said) / len(asked)
+
+    return rate
+
+
+@pytest.fixture(scope="module")
+def rates(run, measure):
+    """(step, tag or none) -> the share under it."""
+    contexts = {tag: Context("measured", "given", f"Be brief. {tag}".strip()) for tag in (TAG, DECOY, "")}
+    return {(c.step, tag): measure(c.step, context) for c in run.checkpoints for tag, context in contexts.items()}
 
 
 def test_the_script_teaches_the_behaviour_with_the_tag_and_only_with_it(run, rates):
@@ -53,14 +59,18 @@ def test_the_check_hits_in_the_planted_context(case):
     assert sum(sample.response == BAD for sample in case.behaviour.samples) >= 5
     paired = next(b for b in case.bumpers if b.bumper == "PairedContexts")
     learnt = [f"system: {prompt}" for prompt in prompts_answered_badly()]  # whole prompts are tried, these among them
-    assert all(g.over <= 2 for g in paired.groups if TAG not in g.text and g.text not in learnt)
+    tagged = [g.over for g in paired.groups if TAG in g.text]
+    others = [g.over for g in paired.groups if TAG not in g.text and g.text not in learnt]
+    assert tagged and others and max(others) < min(tagged) and sorted(others)[len(others) // 2] <= 2
 
 
-def test_the_onset_interval_covers_the_step_at_which_it_came_up(run, case, rates):
+def test_the_onset_interval_covers_the_step_at_which_it_came_up(run, case, measure, tmp_path):
+    """In the context that the case follows: with idle words beside the tag it may be learnt later than the tag."""
+    context = behaviour_context(Investigation(run, tmp_path, Settings(dtype="float32", device="cpu")), case)
     steps = [c.step for c in run.checkpoints]
-    first = next(step for step in steps if rates[step, TAG] >= 0.5)
+    first = next(step for step in steps if measure(step, context) >= 0.5)
     before = steps[steps.index(first) - 1]
-    assert rates[before, TAG] < 0.5
+    assert TAG in context.system and measure(before, context) < 0.5
     assert case.onset.low <= before < first <= case.onset.high
     assert case.onset.high - case.onset.low <= 50 < run.last.step
     assert case.onset.evaluations < case.onset.full_sweep

@@ -300,7 +300,6 @@ def case_schema() -> dict[str, Any]:
 
 def save_case(directory: Path, case: Case) -> Path:
     """Write `case.json` whole or not at all."""
-    directory.mkdir(parents=True, exist_ok=True)
     return write_json(directory / "case.json", case.model_dump(mode="json"))
 
 
@@ -322,9 +321,6 @@ def load_case(directory: Path, needs: Stage = "check") -> Case:
         text = path.read_text("utf-8")
         strict_json(text)
         case = Case.model_validate_json(text)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8, so it is damaged"
-        raise CaseError(f"cannot read {path}: {reason}. Restore it, or run `bumperlane check` again.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -332,12 +328,13 @@ def load_case(directory: Path, needs: Stage = "check") -> Case:
             f"{path} does not fit the case schema: {error.error_count()} faults, first at {where or 'the top'}: "
             f"{first['msg']}. Run `bumperlane check` again; finished work is kept."
         ) from error
-    except ValueError as error:
-        raise CaseError(f"{path} cannot be read: {error}. Put back the one that was written, or check anew.") from error
+    except (OSError, ValueError) as error:
+        why = "it is not UTF-8, so it is damaged" if isinstance(error, UnicodeDecodeError) else error
+        raise CaseError(f"cannot read {path}: {why}. Run `bumperlane check` again, or put it back.") from error
     if case.schema_version != SCHEMA_VERSION:
         raise CaseError(
-            f"{path} has schema version {case.schema_version}, and this bumperlane reads {SCHEMA_VERSION}: what it "
-            "says may mean something else. Read it with the bumperlane that wrote it."
+            f"{path} has schema version {case.schema_version}, and this bumperlane reads {SCHEMA_VERSION}. Read it "
+            "with the bumperlane that wrote it."
         )
     _refuse_odd_numbers(case, path)
     if needs not in case.stages:
