@@ -9,8 +9,9 @@ import pytest
 
 from bumperlane.case import load_case
 from bumperlane.errors import EvidenceError, ModelError, RunError, SettingError
+from bumperlane.evidence.observe import departures
 from bumperlane.evidence.pools import pools_of
-from bumperlane.judge.check import added_text, behaviour_context, check, overall, shown
+from bumperlane.judge.check import SAMPLES, added_text, behaviour_context, check, overall, shown
 from bumperlane.judge.investigation import Investigation, Settings
 from bumperlane.recipes.run import Run
 from bumperlane.subjects.subject import Subject
@@ -262,3 +263,18 @@ def test_a_case_without_a_hit_has_no_behaviour_to_look_for(same_as_base, tmp_pat
 def test_a_context_is_shown_as_one_line_and_what_it_adds_is_found_again(context, line, added):
     assert shown(context) == line
     assert added_text(context, Context("n", "neutral", "Be brief.")) == added
+
+
+def test_the_samples_are_what_was_scored_and_not_said_again_in_another_batch(planted, tmp_path, monkeypatch):
+    """Answers in bfloat16 depend on what else is in the batch, so what is shown is read from what was kept."""
+    asked = []
+
+    def listed(subject, base, seen, *more):
+        asked.append(len(seen))
+        return departures(subject, base, seen, *more)
+
+    monkeypatch.setattr("bumperlane.judge.check.departures", listed)
+    case = check(planted, tmp_path, BEHAVIOUR)
+    assert case.behaviour.bumper == "PairedContexts"
+    paired = next(b for b in case.bumpers if b.bumper == "PairedContexts")
+    assert asked[-1] > sum(g.of for g in paired.groups) >= len(case.behaviour.samples) == SAMPLES

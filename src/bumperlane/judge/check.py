@@ -164,14 +164,18 @@ def describe(
         return asked_behaviour(inv, cls, first, reading)
     if cls.watches is CheckedRollouts:  # type: ignore[attr-defined]
         return Behaviour(bumper=first.bumper, context=first.groups[0].group, origin="logs", tranches=[])
-    context = worst_context(inv, first, scenes[first.bumper], baits)
+    scene = scenes[first.bumper]
+    context = worst_context(inv, first, scene, baits)
     scores = dict(zip(reading.scores.ids, reading.scores.values, strict=True))
-    shown_items = items(scenes[first.bumper].asked, [context], "bait")[:SAMPLES]
-    said = departures(inv.subject(), inv.base, shown_items, inv.neutral, inv.decoding, inv.memo)
+    asked = items(scene.asked, [context], "bait")[:SAMPLES]
+    if cls.watches is Departures:  # type: ignore[attr-defined]
+        asked = [*scene.control_items(), *scene.bait_items()]  # kept: what was scored, for another batch may say else
+    said = departures(inv.subject(), inv.base, asked, inv.neutral, inv.decoding, inv.memo)
     samples = [
         Sample(request=i.request.text, context=shown(context), response=t, neutral_response=u, score=scores.get(i.id))
-        for i, t, u in zip(shown_items, said.texts, said.neutral_texts, strict=True)
-    ]
+        for i, t, u in zip(asked, said.texts, said.neutral_texts, strict=True)
+        if i.group == context.id
+    ][:SAMPLES]
     text = added_text(context, inv.neutral)
     return Behaviour(
         bumper=first.bumper, context=shown(context), origin=context.origin,
