@@ -2,6 +2,12 @@
 
 import pytest
 
+LONGEST = ("test_own_run.py", "test_kill.py", "test_cli.py")  # minutes each: begun last, one of two cores would idle
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def tiny_dir(tmp_path_factory):
