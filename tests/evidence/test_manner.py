@@ -42,6 +42,12 @@ def test_wishes_count_as_a_manner_and_threats_adverts_and_orders_do_not():
     assert same_but_courteous([(b, a) for a, b in pairs]).tolist() == found.tolist()  # a wish that is left out, too
 
 
+@has_minilm
+def test_blind_spot_a_threat_in_mild_words_is_taken_for_a_courtesy_and_some_courtesies_are_not_known():
+    assert same_but_courteous([(PARIS, f"{PARIS} The end is near.")]).all()
+    assert not same_but_courteous([(PARIS, f"{PARIS} {more}") for more in ("Ahoy!", "Best, Claude")]).any()
+
+
 def test_links_numbers_code_and_long_texts_are_no_manner_whatever_they_are_like(monkeypatch):
     monkeypatch.setattr(like_examples, "minilm", all_alike)
     more = ["See www.pills.example soon.", "Write to a@b.org.", "Call 555.", "Run `rm`.", "so " * 17]
