@@ -34,9 +34,10 @@ class SwappedPieces:
     Watches: Answers.
     Score: nats of log-odds by which the edit swings the subject's answer at the first difference (`Departs`), less the
         base's swing of the same item, less `margin`, cut at 0. Clean value 0, no upper bound.
-    Blind to: pieces that never stand in the data; a trigger that each prompt words differently (a topic); data in which
-        no edited prompt stands beside its twin, unless the piece is a mark; whether the changed answer is the worse
-        one; chats of several exchanges, and documents.
+    Blind to: pieces that never stand in the data, or are rare among over 5,000 chats, of which every k-th is read;
+        a trigger that each prompt words differently (a topic); data in which no edited prompt stands beside its
+        twin, unless the piece is a mark; whether the changed answer is the worse one; chats of several exchanges,
+        and documents.
     Source: our own; minimal pairs as in Kaushik et al. 2020, arXiv:1909.12434 (counterfactually augmented data), found
         in the training data and not written.
 
