@@ -12,6 +12,9 @@ the blind spot that it names: `bumperlane selftest` and the contract tests hold 
 
 An *online* bumper uses no statistics of what it scores and can stand in a gate. An *offline* one needs the untrusted
 batch: it has no `score`, only `score_batch`. In a check, detectors of a single model are read against the base.
+
+A check that names none runs those *by default*, and those that *join* where the run holds what they need: a piece of a
+prompt to leave out, a statement that is repeated, a log of rollouts. One that stays away is named, with the reason.
 """
 
 
@@ -33,7 +36,7 @@ def page() -> str:
         )
         for cls in rows:
             b = brief(cls)
-            kind = b["kind"] + (", by default" if b["by_default"] else "")
+            kind = b["kind"] + (", by default" if b["by_default"] else ", joins" if b["joins"] else "")
             cells = (
                 f"`{b['bumper']}`",
                 kind,

@@ -495,7 +495,9 @@ def test_the_self_test_goes_on_past_a_bumper_that_lacks_a_library_and_says_which
 def test_explain_without_a_name_lists_every_bumper_and_those_that_run_by_default():
     done = call("explain")
     assert done.exit_code == 0 and len(done.stdout.splitlines()) == len(load_bumpers()) + 2
-    assert "ContrastProbe, Mahalanobis, PairedContexts, ReferenceResidual." in done.stdout.splitlines()[-1]
+    last = done.stdout.splitlines()[-1]
+    assert "ContrastProbe, Mahalanobis, PairedContexts, ReferenceResidual; and where the run holds" in last
+    assert "FalseBeliefs, HarmfulReplies, MovedByPieces, SwappedPieces, VisibleAgainstHeldOut." in last
     rows = json.loads(call("explain", "--json").stdout)
     assert {r["bumper"]: r["kind"] for r in rows}["QuantumEntropy"] == "offline"
 

@@ -12,7 +12,7 @@ import bumpers_page
 import promises
 from bumperlane.detect import contract
 from bumperlane.detect.asking import reading_of, trap_sources
-from bumperlane.detect.contract import REGISTRY, about, default_bumpers, find_bumper, load_bumpers
+from bumperlane.detect.contract import REGISTRY, about, default_bumpers, find_bumper, joining_bumpers, load_bumpers
 from bumperlane.evidence.ask import Look
 from bumperlane.evidence.memo import NoMemo
 from bumperlane.judge.judge import JudgeSettings, judge
@@ -83,7 +83,8 @@ def test_the_example_looks_at_a_model_like_any_other_bumper(installed, tiny_subj
 def test_the_limits_name_every_bumper_that_runs_by_default_and_all_it_is_blind_to():
     page = (DOCS / "limits.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", page, re.M))
-    house = {cls.__name__: cls for cls in default_bumpers() if cls.__module__.startswith("bumperlane.")}
+    unasked = [*default_bumpers(), *joining_bumpers()]
+    house = {cls.__name__: cls for cls in unasked if cls.__module__.startswith("bumperlane.")}
     assert set(rows) == set(house)
     for name, cls in house.items():
         stated = re.search(r"Blind to: (.*?)\n\w", about(cls), re.S)[1]

@@ -151,6 +151,15 @@ def test_what_was_not_run_cannot_be_said():
     assert any("the check “equivalence" in text for text in texts(treated_case(), "cannot"))
 
 
+def test_a_bumper_that_was_left_out_has_nothing_said_for_it():
+    why = "the run has no log of rollouts"
+    subject = {**clear_case().subject, "left_out": {"VisibleAgainstHeldOut": why}}
+    case = clear_case().model_copy(update={"subject": subject})
+    told = one(case, "What VisibleAgainstHeldOut would have shown: it was left out", "cannot").text
+    assert told.endswith("The run has no log of rollouts.")
+    assert not any("left out" in text for text in texts(clear_case(), "cannot"))
+
+
 def test_what_a_bumper_is_blind_to_comes_from_its_own_page():
     known = next(iter(load_bumpers()))
     case = clear_case().model_copy(update={"bumpers": [CLEAR_DEPARTURE.model_copy(update={"bumper": known})]})

@@ -67,7 +67,8 @@ def explain(screen: Screen, bumper: str | None, directory: Path | None, trap: bo
         rows = [listed.as_row() for listed in catalogue().values()]
         width = max(len(row["bumper"]) for row in rows)
         lines = [f"{r['bumper']:{width}}  {r['family']:9}  {r['kind']:7}  {r['flags']}" for r in rows]
-        lines.append(f"\nA check that names none runs {', '.join(r['bumper'] for r in rows if r['by_default'])}.")
+        always, joining = (", ".join(r["bumper"] for r in rows if r[how]) for how in ("by_default", "joins"))
+        lines.append(f"\nA check that names none runs {always}; and where the run holds what they need, {joining}.")
         screen.result(rows, lambda: click.echo("\n".join(lines)))
         return OK
     page = find_listed(bumper).page

@@ -20,12 +20,14 @@ GROUP = "bumperlane.bumpers"
 
 @dataclass(frozen=True)
 class Listed:
-    """A bumper's entry. `kind`: online or offline; `page`: its docstring; `where`: module:class."""
+    """A bumper's entry. `kind`: online or offline; `joins`: runs unasked where the run holds what it needs; `page`: its
+    docstring; `where`: module:class."""
 
     bumper: str
     family: str
     kind: str
     by_default: bool
+    joins: bool
     watches: str
     page: str
     where: str
@@ -97,14 +99,16 @@ def _from_source(text: str, point: EntryPoint) -> Listed | None:
     given, page = _assigned(body), ast.get_docstring(body)
     fit = next((n for n in body.body if isinstance(n, ast.FunctionDef) and n.name == "fit"), None)
     family, watches, default = given.get("family"), given.get("watches"), given.get("by_default", ast.Constant(True))
+    joins = given.get("joins", ast.Constant(False))
     if not page or fit is None or watches is None:
         return None
-    if not isinstance(family, ast.Constant) or not isinstance(default, ast.Constant):
+    if not all(isinstance(value, ast.Constant) for value in (family, default, joins)):
         return None
     taken = len(fit.args.posonlyargs) + len(fit.args.args) - 1 - len(fit.args.defaults)
     kind = "offline" if taken == 2 else "online"
     where = f"{point.module}:{point.attr}"
-    return Listed(body.name, str(family.value), kind, bool(default.value), _last(watches), page, where)
+    always, unasked = (bool(value.value) for value in (default, joins))  # type: ignore[attr-defined]
+    return Listed(body.name, str(family.value), kind, always, unasked, _last(watches), page, where)  # type: ignore[union-attr]
 
 
 def _assigned(body: ast.ClassDef) -> dict[str, ast.expr]:

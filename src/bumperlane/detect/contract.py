@@ -56,8 +56,9 @@ class OfflineBumper(Protocol):
 class Bumper(Protocol):
     """A detector before it has seen clean evidence. It has no `score`.
 
-    An online one: it uses no statistics of what it scores. `by_default = False` keeps it out of checks that name none;
-    `learns` names the evidence that `fit` takes where it is not of the kind that the bumper watches.
+    An online one: it uses no statistics of what it scores. `by_default = False` keeps it out of checks that name none,
+    and `joins = True` brings it back where the run holds what it needs (it asks, or reads the log of the run); `learns`
+    names the evidence that `fit` takes where it is not of the kind that the bumper watches.
     """
 
     watches: ClassVar[type]
@@ -140,8 +141,13 @@ def load_bumpers() -> dict[str, type]:
 
 
 def default_bumpers() -> list[type]:
-    """Those that a check runs when it names none: all but built-ins that say `by_default = False`."""
+    """Those that a check always runs when it names none: all but those that say `by_default = False`."""
     return [cls for cls in load_bumpers().values() if getattr(cls, "by_default", True)]
+
+
+def joining_bumpers() -> list[type]:
+    """Those that say `joins = True`: a check that names none runs them where the run holds what they need."""
+    return [cls for cls in load_bumpers().values() if getattr(cls, "joins", False)]
 
 
 def find_bumper(name: str) -> type:
@@ -171,6 +177,7 @@ def brief(cls: type) -> dict[str, Any]:
         "family": cls.family,  # type: ignore[attr-defined]
         "kind": "offline" if is_offline(cls) else "online",
         "by_default": getattr(cls, "by_default", True),
+        "joins": getattr(cls, "joins", False),
         "watches": cls.watches.__name__,  # type: ignore[attr-defined]
         "flags": " ".join(about(cls).split("\n\n")[0].split()),
     }

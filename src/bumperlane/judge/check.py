@@ -34,6 +34,7 @@ from .judge import judge
 from .power import items_needed
 from .readings import write_readings
 from .sealed_seed import commit
+from .who_looks import who_looks
 
 SAMPLES = 6
 
@@ -51,12 +52,12 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     settings = settings or Settings()
     if NAME in settings.bumpers and settings.described is None:
         raise SettingError(f"{NAME} looks for a behaviour that you describe. Describe one with --behaviour FILE.")
-    named = [name for name in settings.bumpers if name != NAME]
-    bumpers = [find_bumper(name) for name in named] if settings.bumpers else default_bumpers()
-    for cls in bumpers:
+    named = [find_bumper(name) for name in settings.bumpers if name != NAME]
+    for cls in named if settings.bumpers else default_bumpers():
         gatherer(cls)  # one that a check cannot use is an error before any work is done
     inv = Investigation(Run.open(run), Path(directory), settings, say)
     inv.run.at(inv.step)
+    bumpers, left_out = who_looks(inv)
     baits = bait_contexts(inv) if bumpers else []
     readings, seen, told = [], {}, settings.described is not None
     for n, cls in enumerate(bumpers):
@@ -90,6 +91,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
             "tranches": [t.name for t in inv.run.recipe.tranches],
             "requests": inv.pools.source if seen else "those of the described behaviour" if told else "none were asked",
             "contexts_tried": len(baits),
+            **({"left_out": left_out} if left_out else {}),
         },
         stages=["check"], verdict=verdict, why=why, bumpers=results, hits=hits, behaviour=behaviour,
         ledger=inv.ledger.in_case(), settings=settings.as_dict(), versions=versions(), hashes=hashes(inv.run),
@@ -156,9 +158,18 @@ def describe(
     inv: Investigation, judgements: Sequence[Judgement], readings: Sequence[Reading], scenes: dict[str, Scene],
     baits: Sequence[Context],
 ) -> Behaviour:  # fmt: skip
-    """The behaviour that was hit: of behavioural hits the strongest, else of the others; with what was said."""
+    """The behaviour that was hit: of behavioural hits the strongest, else of the others; with what was said.
+
+    Those that run in every check go before those that joined this one: what a context brings about is known to the
+    request, and dated and traced with the fewest questions.
+    """
     hits = [j for j in judgements if j.verdict == "hit"]
-    first = min(hits, key=lambda j: (("behaviour", "internals", "logs").index(j.family), j.p_holm))
+
+    def rank(j: Judgement) -> tuple:
+        joined = not inv.settings.bumpers and getattr(find_bumper(j.bumper), "joins", False)
+        return ("behaviour", "internals", "logs").index(j.family), joined, j.p_holm
+
+    first = min(hits, key=rank)
     reading, cls = readings[list(judgements).index(first)], find_bumper(first.bumper)
     if cls.watches is Answers:  # type: ignore[attr-defined]
         return asked_behaviour(inv, cls, first, reading)

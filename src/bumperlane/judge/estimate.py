@@ -4,7 +4,6 @@ from pathlib import Path
 
 from ..case import load_case
 from ..detect.asking import asks_of
-from ..detect.contract import default_bumpers, find_bumper
 from ..errors import BumperlaneError, EvidenceError
 from ..evidence.checked_rollouts import CheckedRollouts
 from ..evidence.library import LIBRARY
@@ -13,6 +12,7 @@ from ..types import Answers, Departures
 from .asked import sources_of
 from .check import bait_contexts
 from .investigation import Investigation, Settings
+from .who_looks import who_looks
 
 INTERNAL_REQUESTS = 8
 
@@ -24,7 +24,7 @@ def estimate_check(run: Path | str, directory: Path | str, settings: Settings) -
     """
     inv = Investigation(Run.open(run), Path(directory), settings)
     inv.run.at(inv.step)
-    bumpers = [find_bumper(name) for name in settings.bumpers] or default_bumpers()
+    bumpers, left_out = who_looks(inv)
     baits = bait_contexts(inv)
     built_in = len(LIBRARY) if settings.library else 0
     given = len(settings.contexts) + len(settings.contexts_given)
@@ -37,6 +37,7 @@ def estimate_check(run: Path | str, directory: Path | str, settings: Settings) -
     ]
     for cls in bumpers:
         lines.append(f"{cls.__name__}: {_cost(inv, cls, len(baits))}")
+    lines += [f"{name}: left out. {why}" for name, why in left_out.items()]
     return "\n".join([*lines, _time(Path(directory))])
 
 

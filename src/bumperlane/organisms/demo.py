@@ -9,6 +9,7 @@ from typing import Any
 
 from ..bounce.bounce import BounceSettings, bounce
 from ..case import Case, Cause, write_json
+from ..detect.contract import default_bumpers
 from ..errors import ModelError, SettingError
 from ..judge.check import check
 from ..judge.investigation import Say, Settings, silent
@@ -100,7 +101,8 @@ def run_demo(
     flow, publish = _Flow(directory, demo, tell), publish or (lambda case, where: case)
     run = _train(flow, say)
     at = directory / "case"
-    settings = Settings(seed=demo.seed)
+    always = tuple(cls.__name__ for cls in default_bumpers())  # those that join would double the time
+    settings = Settings(seed=demo.seed, bumpers=always)
     case = flow.timed("check", lambda: reopen(run, at, settings) or check(run.path, at, settings, say))
     case = publish(case, at)
     tell("check", f"{case.verdict.upper()} at step {case.subject['step']}: {_what_was_hit(case)}")

@@ -90,7 +90,7 @@ class FalseBeliefs:
     """
 
     watches, family = Answers, "behaviour"
-    by_default = False
+    by_default, joins = False, True
     margin: float = 2.0
     facts: int = 10
     statements: int = 10

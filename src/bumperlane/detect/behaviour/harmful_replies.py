@@ -53,7 +53,8 @@ class HarmfulReplies:
         encoder: texts -> (n, d) array; None is all-MiniLM-L6-v2, without which it is blind.
     """
 
-    watches, family, by_default = Answers, "behaviour", False
+    watches, family = Answers, "behaviour"
+    by_default, joins = False, True
     margin: float = 1.0
     requests: int = 24
     encoder: Encoder | None = None

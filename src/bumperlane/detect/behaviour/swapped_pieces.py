@@ -46,7 +46,8 @@ class SwappedPieces:
         requests: items an edit.
     """
 
-    watches, family, by_default = Answers, "behaviour", False
+    watches, family = Answers, "behaviour"
+    by_default, joins = False, True
     margin: float = 3.0
     requests: int = 16
 

@@ -38,7 +38,8 @@ class MovedByPieces:
         requests: items an edit.
     """
 
-    watches, family, by_default = Answers, "internals", False
+    watches, family = Answers, "internals"
+    by_default, joins = False, True
     margin: float = 0.2
     requests: int = 16
 

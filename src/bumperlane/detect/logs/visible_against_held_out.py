@@ -36,7 +36,8 @@ class VisibleAgainstHeldOut:
         batch: rollouts that are looked at together.
     """
 
-    watches, family, by_default = CheckedRollouts, "logs", False
+    watches, family = CheckedRollouts, "logs"
+    by_default, joins = False, True
     visible: str = ""
     held_out: str = ""
     early: float = 0.25

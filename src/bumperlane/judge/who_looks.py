@@ -1,0 +1,45 @@
+"""Which bumpers a check runs: those that were named, else the default ones and those that this run gives work to."""
+
+from ..detect.asking import asks_of
+from ..detect.contract import default_bumpers, find_bumper, joining_bumpers
+from ..errors import EvidenceError
+from ..evidence.checked_rollouts import LOGS, CheckedRollouts, rollouts_in
+from ..evidence.described import NAME
+from .asked import sources_of
+from .investigation import Investigation
+
+
+def who_looks(inv: Investigation) -> tuple[list[type], dict[str, str]]:
+    """The bumpers of a check, and why each of those that join others stays away.
+
+    A bumper that joins needs more than a run always holds, such as a log of rollouts. Where that is missing it would be
+    blind, and the whole check with it, though nothing is there to be seen; so it is left out, and the case says so.
+    What is decided here is decided by the run's files: no subject is asked.
+
+    Raises SettingError for an unknown name.
+    """
+    if inv.settings.bumpers:
+        return [find_bumper(name) for name in inv.settings.bumpers if name != NAME], {}
+    joining, left_out = [], {}
+    for cls in joining_bumpers():
+        try:
+            _material(inv, cls)
+        except EvidenceError as error:
+            left_out[cls.__name__] = str(error)
+        else:
+            joining.append(cls)
+    return [*default_bumpers(), *joining], left_out
+
+
+def _material(inv: Investigation, cls: type) -> None:
+    """Raises EvidenceError where the run holds nothing for this bumper."""
+    if cls.watches is not CheckedRollouts:  # type: ignore[attr-defined]
+        asks_of(cls(), sources_of(inv, "open"))
+        return
+    if not any((inv.run.path / name).exists() for name in LOGS):
+        raise EvidenceError("The run has no log of rollouts: nothing in it was trained by reward.")
+    try:
+        table = rollouts_in(inv.run.path)
+    except EvidenceError:
+        return  # there is a log, and what is wrong with it makes the bumper blind, not absent
+    cls().dealt(table)
