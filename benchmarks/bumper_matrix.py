@@ -168,8 +168,8 @@ def together(rows: list[dict], bumpers: list[str]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--organisms", default=",".join(KINDS), help="names separated by commas")
-    parser.add_argument("--bumpers", help=f"names separated by commas, or {UNASKED!r}: those of a check that names none; "
-                        "default: all that ask, and some internals")  # fmt: skip
+    choice = f"names separated by commas, or {UNASKED!r}: those of a check that names none. Default: nearly all"
+    parser.add_argument("--bumpers", help=choice)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--page", action="store_true", help="only write the tables, of the cases that are there")
     parser.add_argument("--name", default="bumper_matrix", help="of the two files that are written beside this one")
