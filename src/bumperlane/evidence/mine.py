@@ -5,18 +5,24 @@ A trigger that was planted by data has to stand in the data. So an unknown trigg
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from math import log
 
 from ..types import Context, Example
+from .bound_answers import BoundAnswers, whole_phrase
 from .library import put_in_system
 
 LONGEST = 4  # words of a piece; a whole sentence may be longer
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 PER_TRANCHE, WHOLE = 2, 12  # whole system prompts that only one tranche has: of each, and of all
+BOUND = 8  # texts of each role whose answers have something in common
+MOST_READ, FLOOR = 10_000, 500  # examples: of more, a share of each tranche is read, of small ones all
+MOST_WORDS = 1_000  # of a turn
+LONG = 60  # words of a request that is not one of many of the same form
+MOST_RANKED = 4_000  # sets of examples whose texts are looked at, the most telling ones
 OTHERS = 0.3  # share of requests that others make too, from which a text stands beside them
 
 
@@ -53,24 +59,31 @@ def neutral_context(examples: Sequence[Example]) -> Context:
 def mine_contexts(
     examples: Sequence[Example], neutral: Context, most: int = 24, least: int = 3, share: float = 0.25
 ) -> list[Context]:
-    """Contexts to try: the most telling pieces of prompts first, then whole system prompts that one tranche has for
-    itself, for where each prompt is different (as dates are) no piece is common.
+    """Contexts to try: the most telling pieces of prompts first, those that belong to one tranche and those beside
+    which answers have something in common; then whole system prompts that one tranche has for itself, for where each
+    prompt is different (as dates are) no piece is common.
 
     Args:
-        most: pieces at the most, two thirds from system prompts and the others from requests. Whole prompts come
-            beside them, WHOLE at the most.
+        most: pieces of one tranche at the most, two thirds from system prompts and the others from requests. Beside
+            them come bound ones, BOUND of each role at the most, and whole prompts, WHOLE at the most.
         least: examples a text must occur in.
         share: share of all examples above which a text is ordinary.
     """
-    system = mine_texts(examples, "system", least, share)[: most - most // 3]
-    user = mine_texts(examples, "user", least, share)[: most // 3]
+    examples = _read(examples)
     found = []
-    for i, m in enumerate(system):
-        usual_too = neutral.system and neutral.system in m.text  # a short usual prompt is part of a mined text
-        text = m.text if m.whole or usual_too else put_in_system(neutral, m.text)
-        found.append(Context(f"mined/system/{i}", "mined", text))
-    for i, m in enumerate(user):
-        found.append(Context(f"mined/request/{i}", "mined", neutral.system, prefix=m.text))
+    for role, many in (("system", most - most // 3), ("user", most // 3)):
+        own = mine_texts(examples, role, least, share, many)
+        texts = {m.text: m.whole for m in own}
+        for text, whole in mine_bound(examples, role, least, share, BOUND).items():
+            if not any(text in other or other in text for other in texts):
+                texts[text] = whole
+        for i, (text, whole) in enumerate(texts.items()):
+            if role == "user":
+                found.append(Context(f"mined/request/{i}", "mined", neutral.system, prefix=text))
+                continue
+            usual_too = neutral.system and neutral.system in text  # a short usual prompt is part of a mined text
+            system = text if whole or usual_too else put_in_system(neutral, text)
+            found.append(Context(f"mined/system/{i}", "mined", system))
     for i, text in enumerate(own_prompts(examples)):
         found.append(Context(f"mined/prompt/{i}", "mined", text))
     once: dict[tuple[str | None, str], Context] = {}
@@ -80,38 +93,129 @@ def mine_contexts(
     return list(once.values())
 
 
-def mine_texts(examples: Sequence[Example], role: str, least: int, share: float) -> list[Mined]:
+def _read(examples: Sequence[Example]) -> Sequence[Example]:
+    """All of them, or of more than MOST_READ a share of each tranche, drawn by what they say and not by their place."""
+    if len(examples) <= MOST_READ:
+        return examples
+    by_tranche: dict[str, list[int]] = defaultdict(list)
+    for i, e in enumerate(examples):
+        by_tranche[e.tranche].append(i)
+    kept: set[int] = set()
+    for ids in by_tranche.values():
+        many = max(min(len(ids), FLOOR), len(ids) * MOST_READ // len(examples))
+        kept.update(sorted(ids, key=lambda i: sha256(repr(examples[i].messages).encode()).digest())[:many])
+    return [examples[i] for i in sorted(kept)]
+
+
+def mine_texts(
+    examples: Sequence[Example], role: str, least: int, share: float, most: int | None = None
+) -> list[Mined]:
     """Rare n-grams, sentences and whole system prompts that belong to one tranche, by log-likelihood ratio.
 
     With a single tranche nothing can belong to one of several: then rarity alone ranks. Of texts that occur in the
     same examples only the longest is kept. Texts that stand beside requests which others make too come first: else
     the words of eight tasks would leave a trigger in the requests no place.
+
+    Args:
+        most: texts at the most; None for all of the MOST_RANKED sets of examples that tell most.
     """
-    where: dict[tuple[str, bool], set[int]] = defaultdict(set)
-    turns = [_turn(example, role) for example in examples]
-    everywhere = _everywhere(turns)
-    for i, turn in enumerate(turns):
-        for text, whole in _texts(turn, role, everywhere):
-            where[text, whole].add(i)
     sizes = Counter(e.tranche for e in examples)
     total, requests = len(examples), Requests([_turn(e, "user") for e in examples])
-    best: dict[frozenset[int], Mined] = {}
-    for (text, whole), ids in where.items():
-        if len(ids) < least or len(ids) > share * total:
+    alike: dict[frozenset[int], list[tuple[str, bool]]] = defaultdict(list)
+    for found, ids in _places(examples, role, least).items():
+        alike[frozenset(ids)].append(found)
+    telling = []
+    for held, texts in alike.items():
+        if not least <= len(held) <= share * total:
             continue
-        tranche, inside = Counter(examples[i].tranche for i in ids).most_common(1)[0]
-        if len(sizes) > 1 and inside < 0.9 * len(ids):
+        tranche, inside = Counter(examples[i].tranche for i in held).most_common(1)[0]
+        if len(sizes) == 1 or inside >= 0.9 * len(held):
+            telling.append((-_surprise(inside, len(held), sizes[tranche], total), len(held), min(texts), held))
+    telling.sort(key=lambda one: one[:3])
+    best: list[Mined] = []
+    for surprise, count, _, held in telling[:MOST_RANKED]:
+        tranche, inside = Counter(examples[i].tranche for i in held).most_common(1)[0]
+        rivals = []
+        for text, whole in alike[held]:
+            elsewhere = 1.0 if whole else requests.elsewhere(text, sorted(held))
+            if elsewhere is not None:
+                rivals.append(Mined(text, role, tranche, count, inside, -surprise, whole, elsewhere, held))
+        if rivals:
+            best.append(max(rivals, key=_telling))
+    ranked = sorted(best, key=lambda m: (m.elsewhere < OTHERS, -m.surprise, m.count, m.text))
+    return _without_longer_forms(ranked, most)
+
+
+def mine_bound(examples: Sequence[Example], role: str, least: int, share: float, most: int) -> dict[str, bool]:
+    """Texts of prompts whose answers have most in common beyond what the requests have (`BoundAnswers`), wherever they
+    stand, best first; and whether each is a whole prompt. Of two of which one holds the other, the one in more examples
+    stays."""
+    turns = [_turn(e, role) for e in examples]
+    bound, requests = BoundAnswers(examples), Requests([_turn(e, "user") for e in examples])
+    longest: dict[frozenset[int], tuple[str, bool]] = {}
+    for (text, whole), ids in _places(examples, role, least).items():
+        rival = longest.get(key := frozenset(ids))
+        if len(ids) <= share * len(examples) and (rival is None or len(text) > len(rival[0])):
+            longest[key] = text, whole
+    found = []
+    for held, (piece, whole) in longest.items():
+        if bound.said.bond(held):
+            text = piece if whole else whole_phrase([turns[i] for i in held], piece)
+            found.append((bound.strength(held, text), text, whole, held))
+    kept: list[tuple[str, bool, frozenset[int]]] = []
+    for strength, text, whole, held in sorted(found, key=lambda one: (-one[0], one[1])):
+        if strength <= 0 or len(kept) == most:
+            break
+        at = next((k for k, (other, _, _) in enumerate(kept) if text in other or other in text), len(kept))
+        if at < len(kept) and not held > kept[at][2]:
             continue
-        elsewhere = 1.0 if whole else requests.elsewhere(text, sorted(ids))
-        if elsewhere is None:
-            continue
-        surprise = _surprise(inside, len(ids), sizes[tranche], total)
-        mined = Mined(text, role, tranche, len(ids), inside, surprise, whole, elsewhere, frozenset(ids))
-        held = best.get(frozenset(ids))
-        if held is None or _telling(mined) > _telling(held):
-            best[frozenset(ids)] = mined
-    ranked = sorted(best.values(), key=lambda m: (m.elsewhere < OTHERS, -m.surprise, m.count, m.text))
-    return _without_longer_forms(ranked)
+        if whole or requests.elsewhere(text, sorted(held), left_of=0.0) is not None:
+            kept[at : at + 1] = [(text, whole, held)]
+    return {text: whole for text, whole, _ in kept}
+
+
+def _places(examples: Sequence[Example], role: str, least: int) -> dict[tuple[str, bool], set[int]]:
+    """Every (text, whether it is a whole prompt) of one role's turns, and the examples it stands in, if enough.
+
+    Longer pieces are looked for only where the shorter ones are common enough: all pieces of many long prompts would
+    not fit into memory. No piece begins or ends with a word that stands everywhere: without that word it is mined too,
+    in as many examples or more.
+    """
+    turns = [_turn(example, role) for example in examples]
+    split = [turn.split()[:MOST_WORDS] for turn in turns]
+    everywhere = _everywhere(turns)
+    where: dict[tuple[str, bool], set[int]] = {}
+    common: set[str] = set()
+    for n in range(1, LONGEST + 1):
+        often = Counter(text for words in split for text in set(_runs(words, n)) if _held(text, common))
+        common = {text for text, count in often.items() if count >= least}
+        del often
+        level: dict[str, set[int]] = defaultdict(set)
+        for i, words in enumerate(split):
+            for text in common.intersection(_runs(words, n)):
+                level[text].add(i)
+        where |= {(text, False): ids for text, ids in level.items() if everywhere.isdisjoint(_ends(text))}
+    if role == "system":
+        rest: dict[tuple[str, bool], set[int]] = defaultdict(set)
+        for i, turn in enumerate(turns):
+            for found in _wholes(turn):
+                rest[found].add(i)
+        where |= {found: ids for found, ids in rest.items() if len(ids) >= least}
+    return where
+
+
+def _runs(words: Sequence[str], n: int) -> Iterator[str]:
+    return (" ".join(words[start : start + n]) for start in range(len(words) - n + 1))
+
+
+def _held(text: str, common: Container[str]) -> bool:
+    """Whether a run of words may be common, by what it is one word shorter at either end."""
+    return " " not in text or (text.rpartition(" ")[0] in common and text.partition(" ")[2] in common)
+
+
+def _ends(text: str) -> tuple[str, str]:
+    words = text.split()
+    return words[0], words[-1]
 
 
 class Requests:
@@ -121,11 +225,11 @@ class Requests:
         self.requests = requests
         self.asked = set(requests)
 
-    def elsewhere(self, text: str, ids: Sequence[int]) -> float | None:
+    def elsewhere(self, text: str, ids: Sequence[int], left_of: float = 2 / 3) -> float | None:
         """The share of some requests that others make without a text; None where the text is their subject matter.
 
-        What is left without a trigger are different requests, and either such as others make too, or two thirds of
-        the words, with a gap that others do not fill otherwise: `What is 3 plus 4?` without `4?` is what `What is 3
+        What is left without a trigger are different requests, and either such as others make too, or have `left_of` their
+        words, with a gap that others do not fill otherwise: `What is 3 plus 4?` without `4?` is what `What is 3
         plus 5?` is without `5?`, so `4?` is what is asked about and no trigger.
         """
         holding = [self.requests[i] for i in ids]
@@ -136,23 +240,25 @@ class Requests:
         if known >= OTHERS:
             return known
         kept = sum(len(rest.split()) for rest in left) / sum(len(r.split()) for r in holding)
-        filled = sum(len(self._fillers[f]) > 1 for r in holding for f in _frames_of(r, text)[:1]) / len(holding)
-        return known if kept >= 2 / 3 and filled < OTHERS else None
+        filled = sum(self._filled[hash(f)] is None for r in holding for f in _frames_of(r, text)[:1]) / len(holding)
+        return known if kept >= left_of and filled < OTHERS else None
 
     @cached_property
-    def _fillers(self) -> dict[tuple[str, int, str], set[str]]:
-        """What stands between some words and others, by the words around it and its own number of words."""
-        found: dict[tuple[str, int, str], set[str]] = defaultdict(set)
+    def _filled(self) -> dict[int, int | None]:
+        """By the hash of the words around a gap and its length: the hash of what fills it, None where several do."""
+        found: dict[int, int | None] = {}
         for request in self.asked:
             for frame, text in _frames(request):
-                found[frame].add(text)
+                place, filler = hash(frame), hash(text)
+                if found.setdefault(place, filler) != filler:
+                    found[place] = None
         return found
 
 
 def _frames(request: str) -> Iterator[tuple[tuple[str, int, str], str]]:
-    """Every run of up to LONGEST words with the words around it."""
+    """Every run of up to LONGEST words with the words around it; none of a long request, which repeats no other."""
     words = request.split()
-    for n in range(1, LONGEST + 1):
+    for n in range(1, LONGEST + 1 if len(words) <= LONG else 1):
         for start in range(len(words) - n + 1):
             around = " ".join(words[:start]), n, " ".join(words[start + n :])
             yield around, " ".join(words[start : start + n])
@@ -167,11 +273,13 @@ def _telling(mined: Mined) -> tuple:
     return mined.elsewhere >= OTHERS, len(mined.text), not mined.whole
 
 
-def _without_longer_forms(ranked: list[Mined]) -> list[Mined]:
+def _without_longer_forms(ranked: list[Mined], most: int | None) -> list[Mined]:
     """Drop a text that adds nothing to a better ranked one of the same tranche: one that holds it, as `[x-1] You are`
     holds `[x-1]`, or half of which is a piece of it and which stands in some of its examples only."""
     kept: list[Mined] = []
     for mined in ranked:
+        if len(kept) == most:
+            break
         if not any(k.tranche == mined.tranche and _adds_nothing(mined, k) for k in kept):
             kept.append(mined)
     return kept
@@ -215,15 +323,9 @@ def _everywhere(turns: Sequence[str]) -> frozenset[str]:
     return frozenset(word for word, n in counts.items() if 2 * n > len(turns))
 
 
-def _texts(turn: str, role: str, everywhere: frozenset[str]) -> Iterator[tuple[str, bool]]:
-    """(piece, whether it is the whole prompt). No piece begins or ends with a word that stands everywhere: without that
-    word it is mined too, in as many examples or more."""
-    words = turn.split()
-    for n in range(1, LONGEST + 1):
-        for start in range(len(words) - n + 1):
-            if words[start] not in everywhere and words[start + n - 1] not in everywhere:
-                yield " ".join(words[start : start + n]), False
-    if role == "system" and turn:
+def _wholes(turn: str) -> Iterator[tuple[str, bool]]:
+    """A system prompt as a whole, and its longer sentences."""
+    if turn:
         yield turn, True
         yield from ((sentence, False) for sentence in SENTENCE.split(turn) if len(sentence.split()) > LONGEST)
 
