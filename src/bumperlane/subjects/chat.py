@@ -22,11 +22,34 @@ class Encoded:
 
 
 def render_prompt(tokenizer: Any, messages: Sequence[Message], prefill: str = "") -> str:
-    """The text that a model answers. Without a chat template: contents joined by blank lines."""
+    """The text that a model answers. Without a chat template: contents joined by blank lines.
+
+    Where a template has no place for a system prompt (Gemma's refuses one), it stands at the beginning of the first
+    request, as the makers of such models advise. Raises EvidenceError for other turns that the template refuses.
+    """
     turns = [{"role": m.role, "content": m.content} for m in messages]
-    if tokenizer.chat_template:
-        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + prefill
-    return "\n\n".join(t["content"] for t in turns) + "\n\n" + prefill
+    if not tokenizer.chat_template:
+        return "\n\n".join(t["content"] for t in turns) + "\n\n" + prefill
+    from jinja2 import TemplateError  # the part of transformers that raises it is imported late, too
+
+    refused = None
+    for tried in (turns, _without_system(turns)):
+        try:
+            return tokenizer.apply_chat_template(tried, tokenize=False, add_generation_prompt=True) + prefill
+        except TemplateError as error:
+            refused = refused or error
+    roles = ", ".join(t["role"] for t in turns)
+    raise EvidenceError(
+        f"the model's chat template refuses turns of {roles}: {refused}. Bring the chats into a form that it takes."
+    ) from refused
+
+
+def _without_system(turns: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """The turns with a system prompt at the beginning of the first request, where one stands right before it."""
+    if [t["role"] for t in turns[:2]] != ["system", "user"]:
+        return list(turns)
+    told = "\n\n".join(t["content"] for t in turns[:2] if t["content"])
+    return [{"role": "user", "content": told}, *turns[2:]]
 
 
 def in_context(request: Request, context: Context) -> tuple[Message, ...]:
