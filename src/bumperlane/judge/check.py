@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..case import Behaviour, Case, Sample, of_judgement
-from ..detect.contract import default_bumpers, find_bumper, spring
+from ..detect.contract import default_bumpers, find_bumper, spring_or_say
 from ..detect.gather import Scene, gatherer, read
 from ..detect.logs.reading import run_reading
 from ..errors import SettingError
@@ -51,8 +51,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     settings = settings or Settings()
     if NAME in settings.bumpers and settings.described is None:
         raise SettingError(f"{NAME} looks for a behaviour that you describe. Describe one with --behaviour FILE.")
-    named = [name for name in settings.bumpers if name != NAME]
-    bumpers = [find_bumper(name) for name in named] if settings.bumpers else default_bumpers()
+    bumpers = chosen(settings)
     for cls in bumpers:
         gatherer(cls)  # one that a check cannot use is an error before any work is done
     inv = Investigation(Run.open(run), Path(directory), settings, say)
@@ -70,7 +69,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     share = settings.alpha / 2 if told and bumpers else settings.alpha  # half for what was described, half for the rest
     judgements = judge(readings, replace(settings.judge, alpha=share))
     texts = {c.id: (shown(c), c.origin) for c in baits}
-    results = [of_judgement(j, texts, spring(c)[1]) for j, c in zip(judgements, bumpers, strict=True)]
+    results = [of_judgement(j, texts, spring_or_say(c)[1]) for j, c in zip(judgements, bumpers, strict=True)]
     behaviour = None
     if told:
         inv.ledger.look(NAME, "open", f"check at step {inv.step}", key=f"check/{NAME}/{inv.step}")
@@ -97,6 +96,19 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     )  # fmt: skip
     write_readings(inv.directory, readings)
     return save_with_manifest(inv.directory, case)
+
+
+def chosen(settings: Settings) -> list[type]:
+    """The bumpers that settings name, or those of a default check. Raises SettingError for items that none asks."""
+    named = [name for name in settings.bumpers if name != NAME]
+    bumpers = [find_bumper(name) for name in named] if settings.bumpers else default_bumpers()
+    for name in settings.items:
+        if name not in {cls.__name__ for cls in bumpers}:
+            raise SettingError(
+                f"items were given for {name}, which this check does not run, so nothing would ask them. It runs "
+                f"{', '.join(cls.__name__ for cls in bumpers) or NAME}. Name it as well: --bumper {name}."
+            )
+    return bumpers
 
 
 def bait_contexts(inv: Investigation) -> list[Context]:

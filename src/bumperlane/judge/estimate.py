@@ -4,14 +4,13 @@ from pathlib import Path
 
 from ..case import load_case
 from ..detect.asking import asks_of
-from ..detect.contract import default_bumpers, find_bumper
 from ..errors import BumperlaneError, EvidenceError
 from ..evidence.checked_rollouts import CheckedRollouts
 from ..evidence.library import LIBRARY
 from ..recipes.run import Run
 from ..types import Answers, Departures
 from .asked import sources_of
-from .check import bait_contexts
+from .check import bait_contexts, chosen
 from .investigation import Investigation, Settings
 
 INTERNAL_REQUESTS = 8
@@ -24,7 +23,7 @@ def estimate_check(run: Path | str, directory: Path | str, settings: Settings) -
     """
     inv = Investigation(Run.open(run), Path(directory), settings)
     inv.run.at(inv.step)
-    bumpers = [find_bumper(name) for name in settings.bumpers] or default_bumpers()
+    bumpers = chosen(settings)
     baits = bait_contexts(inv)
     built_in = len(LIBRARY) if settings.library else 0
     given = len(settings.contexts) + len(settings.contexts_given)

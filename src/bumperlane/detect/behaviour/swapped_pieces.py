@@ -46,7 +46,7 @@ class SwappedPieces:
         requests: items an edit.
     """
 
-    watches, family, by_default = Answers, "behaviour", False
+    watches, family, by_default, takes_items = Answers, "behaviour", False, False
     margin: float = 3.0
     requests: int = 16
 

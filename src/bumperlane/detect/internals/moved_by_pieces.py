@@ -38,7 +38,7 @@ class MovedByPieces:
         requests: items an edit.
     """
 
-    watches, family, by_default = Answers, "internals", False
+    watches, family, by_default, takes_items = Answers, "internals", False, False
     margin: float = 0.2
     requests: int = 16
 
