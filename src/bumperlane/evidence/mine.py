@@ -7,7 +7,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from math import log
 
@@ -89,10 +88,11 @@ def mine_texts(examples: Sequence[Example], role: str, least: int, share: float)
     """
     where: dict[tuple[str, bool], set[int]] = defaultdict(set)
     turns = [_turn(example, role) for example in examples]
-    everywhere = _everywhere(turns)
+    everywhere, often = _everywhere(turns), _often(turns, least)
     for i, turn in enumerate(turns):
         for text, whole in _texts(turn, role, everywhere):
-            where[text, whole].add(i)
+            if whole or text in often or len(text.split()) > LONGEST:
+                where[text, whole].add(i)
     sizes = Counter(e.tranche for e in examples)
     total, requests = len(examples), Requests([_turn(e, "user") for e in examples])
     best: dict[frozenset[int], Mined] = {}
@@ -120,6 +120,8 @@ class Requests:
     def __init__(self, requests: Sequence[str]) -> None:
         self.requests = requests
         self.asked = set(requests)
+        self._several: dict[int, set[tuple[int, int, int]]] = {}  # by number of words, made when first needed
+        self._hashed: dict[str, tuple[list[int], list[int]]] = {}
 
     def elsewhere(self, text: str, ids: Sequence[int]) -> float | None:
         """The share of some requests that others make without a text; None where the text is their subject matter.
@@ -136,30 +138,47 @@ class Requests:
         if known >= OTHERS:
             return known
         kept = sum(len(rest.split()) for rest in left) / sum(len(r.split()) for r in holding)
-        filled = sum(len(self._fillers[f]) > 1 for r in holding for f in _frames_of(r, text)[:1]) / len(holding)
+        filled = sum(self._is_filled(r, text) for r in holding) / len(holding)
         return known if kept >= 2 / 3 and filled < OTHERS else None
 
-    @cached_property
-    def _fillers(self) -> dict[tuple[str, int, str], set[str]]:
-        """What stands between some words and others, by the words around it and its own number of words."""
-        found: dict[tuple[str, int, str], set[str]] = defaultdict(set)
-        for request in self.asked:
-            for frame, text in _frames(request):
-                found[frame].add(text)
-        return found
+    def _is_filled(self, request: str, text: str) -> bool:
+        """Whether other requests have other words in the first place of a text, and all else alike."""
+        words, piece = request.split(), text.split()
+        n = len(piece)
+        start = next((i for i in range(len(words) - n + 1) if words[i : i + n] == piece), None)
+        if start is None or n > LONGEST:
+            return False
+        if len(words) not in self._several:
+            alike = (r.split() for r in self.asked)
+            self._several[len(words)] = _several_fillers([w for w in alike if len(w) == len(words)])
+        before, after = self._hashed.get(request) or self._hashed.setdefault(request, _hashes(words))
+        return (before[start], n, after[start + n]) in self._several[len(words)]
 
 
-def _frames(request: str) -> Iterator[tuple[tuple[str, int, str], str]]:
-    """Every run of up to LONGEST words with the words around it."""
-    words = request.split()
-    for n in range(1, LONGEST + 1):
-        for start in range(len(words) - n + 1):
-            around = " ".join(words[:start]), n, " ".join(words[start + n :])
-            yield around, " ".join(words[start : start + n])
+def _several_fillers(requests: Sequence[Sequence[str]]) -> set[tuple[int, int, int]]:
+    """Of requests of one number of words, the frames that are filled in more than one way: (hash of the words before,
+    number of words between, hash of the words after)."""
+    filler: dict[tuple[int, int, int], int] = {}
+    several: set[tuple[int, int, int]] = set()
+    for words in requests:
+        before, after = _hashes(words)
+        for n in range(1, LONGEST + 1):
+            for start in range(len(words) - n + 1):
+                frame = before[start], n, after[start + n]
+                inside = hash(tuple(words[start : start + n]))
+                if filler.setdefault(frame, inside) != inside:
+                    several.add(frame)
+    return several
 
 
-def _frames_of(request: str, text: str) -> list[tuple[str, int, str]]:
-    return [frame for frame, found in _frames(request) if found == text]
+def _hashes(words: Sequence[str]) -> tuple[list[int], list[int]]:
+    """(of the words before each place, of those from it on), one place more than words."""
+    before, after = [0], [0]
+    for word in words:
+        before.append(hash((before[-1], word)))
+    for word in reversed(words):
+        after.append(hash((after[-1], word)))
+    return before, after[::-1]
 
 
 def _telling(mined: Mined) -> tuple:
@@ -213,6 +232,20 @@ def _everywhere(turns: Sequence[str]) -> frozenset[str]:
     """Words of more than half of the turns."""
     counts = Counter(word for turn in turns for word in set(turn.split()))
     return frozenset(word for word, n in counts.items() if 2 * n > len(turns))
+
+
+def _often(turns: Sequence[str], least: int) -> set[str]:
+    """Runs of up to LONGEST words that stand in so many turns. A run does so only where its parts do, so most runs of
+    many long turns, each of which stands in one turn only, are never kept."""
+    found: set[str] = set()
+    for n in range(1, LONGEST + 1):
+        count: Counter[str] = Counter()
+        for turn in turns:
+            words = turn.split()
+            runs = {(" ".join(words[i : i + n - 1]), words[i + n - 1]) for i in range(len(words) - n + 1)}
+            count.update(f"{run} {last}".lstrip() for run, last in runs if n == 1 or (run in found and last in found))
+        found.update(text for text, many in count.items() if many >= least)
+    return found
 
 
 def _texts(turn: str, role: str, everywhere: frozenset[str]) -> Iterator[tuple[str, bool]]:
