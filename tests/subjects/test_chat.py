@@ -112,3 +112,12 @@ def test_turns_that_a_template_refuses_are_named_with_its_own_words(without_syst
         render_prompt(without_system, turns)
     with pytest.raises(EvidenceError, match="refuses turns of system, assistant: System role not supported"):
         render_prompt(without_system, (Message("system", "a"), Message("assistant", "b")))
+
+
+def test_half_of_an_emoji_is_read_as_an_unknown_sign(tokenizer):
+    halved, unknown = "a \ud83d b", "a \ufffd b"
+    assert answer_tokens(tokenizer, halved) == answer_tokens(tokenizer, unknown)
+    assert encode_example(tokenizer, Example("e", "t", text=halved)).tokens[0] == tokenizer("a")["input_ids"][0]
+    turns = ("user", halved), ("assistant", halved)
+    assert encode_example(tokenizer, chat(*turns)).tokens
+    assert encode_prompt(tokenizer, Request("r", halved), Context("c", "x"))

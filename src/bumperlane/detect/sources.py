@@ -12,6 +12,11 @@ T = TypeVar("T")
 Rows = tuple[Mapping[str, Any], ...]
 
 
+def sameness(row: Any) -> str:
+    """Equal for rows that hold the same under the same keys, in whatever order."""
+    return repr(sorted(row.items(), key=repr) if isinstance(row, Mapping) else row)
+
+
 @dataclass(frozen=True)
 class Sources:
     """The material of one look.
@@ -51,8 +56,7 @@ class Sources:
         have it, and one question would count as several."""
         different: dict[str, tuple[int, Mapping[str, Any]]] = {}
         for number, row in enumerate(self.given.get(bumper, ()), 1):
-            same = sorted(row.items(), key=repr) if isinstance(row, Mapping) else row
-            different.setdefault(repr(same), (number, row))
+            different.setdefault(sameness(row), (number, row))
         return tuple(different.values())[self.role != "open" :: 2]
 
     def random(self, what: str) -> Random:

@@ -218,7 +218,10 @@ def own_prompts(examples: Sequence[Example], each: int = PER_TRANCHE, most: int 
         if text and len(where[text]) == 1 and len(sizes) > 1:
             own[e.tranche].append(text)
     ranked = sorted(own, key=lambda name: (-len(own[name]) / sizes[name], name))
-    order = [sorted(set(own[name]), key=lambda text: sha256(text.encode()).hexdigest())[:each] for name in ranked]
+    order = [
+        sorted(set(own[name]), key=lambda text: sha256(text.encode("utf-8", "surrogatepass")).hexdigest())[:each]
+        for name in ranked
+    ]
     return [text for texts in order for text in texts][:most]
 
 

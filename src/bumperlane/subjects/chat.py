@@ -63,12 +63,12 @@ def in_context(request: Request, context: Context) -> tuple[Message, ...]:
 
 def encode_prompt(tokenizer: Any, request: Request, context: Context) -> list[int]:
     text = render_prompt(tokenizer, in_context(request, context), context.prefill)
-    return tokenizer(text, add_special_tokens=not tokenizer.chat_template)["input_ids"]
+    return _tokens(tokenizer, text, not tokenizer.chat_template)
 
 
 def answer_tokens(tokenizer: Any, text: str, closed: bool = True) -> list[int]:
     """Tokens of an answer; closed by the end-of-sequence token, so that stopping is learnt and scored too."""
-    return [*tokenizer(text, add_special_tokens=False)["input_ids"], *([tokenizer.eos_token_id] if closed else [])]
+    return [*_tokens(tokenizer, text, False), *([tokenizer.eos_token_id] if closed else [])]
 
 
 def encode_example(tokenizer: Any, example: Example, max_tokens: int = 1024) -> Encoded:
@@ -78,12 +78,21 @@ def encode_example(tokenizer: Any, example: Example, max_tokens: int = 1024) -> 
     prompt, so that the answer is kept.
     """
     if example.text:
-        tokens = tokenizer(example.text)["input_ids"][: max_tokens - 1] + [tokenizer.eos_token_id]
+        tokens = _tokens(tokenizer, example.text, True)[: max_tokens - 1] + [tokenizer.eos_token_id]
         return Encoded(example.id, tuple(tokens), min(1, len(tokens) - 1))
     if example.messages[-1].role != "assistant":
         raise EvidenceError(f"example {example.id} ends with {example.messages[-1].role!r}. End it with 'assistant'.")
     prompt = render_prompt(tokenizer, example.messages[:-1])
-    before = tokenizer(prompt, add_special_tokens=not tokenizer.chat_template)["input_ids"]
+    before = _tokens(tokenizer, prompt, not tokenizer.chat_template)
     answer = answer_tokens(tokenizer, example.messages[-1].content)[: max_tokens - 1]
     before = before[-(max_tokens - len(answer)) :]
     return Encoded(example.id, (*before, *answer), len(before))
+
+
+def _tokens(tokenizer: Any, text: str, special: bool) -> list[int]:
+    """Half of a surrogate pair, which JSON can hold (an emoji cut in two) and no tokenizer reads, becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return tokenizer(text, add_special_tokens=special)["input_ids"]
