@@ -522,6 +522,7 @@ def test_items_are_for_bumpers_that_ask(tmp_path):
     for given, text in (
         ("Sycophancy", "--items 'Sycophancy' is no BUMPER=FILE."),
         ("Mahalanobis=x.jsonl", "Mahalanobis asks nothing, so it takes no items."),
+        ("SwappedPieces=x.jsonl", "SwappedPieces makes its questions out of the training data, so it takes no items."),
         ("Sycofancy=x.jsonl", "unknown bumper 'Sycofancy'. Did you mean Sycophancy?"),
         ("Sycophancy=nowhere.jsonl", "cannot read the items of Sycophancy in nowhere.jsonl"),
     ):

@@ -127,6 +127,16 @@ def test_two_questions_of_one_id_are_refused(flatters):
         asks_of(flatters(), twice)
 
 
+def test_baits_of_two_strata_in_one_group_are_refused(flatters):
+    class Mixed:
+        def asks(self, sources):
+            for k, one in enumerate(flatters().asks(sources)):
+                yield replace(one, stratum=str(k % 2))
+
+    with pytest.raises(EvidenceError, match=r"Mixed has baits of 2 kinds in the group 'mighty' \(0, 1\)"):
+        asks_of(Mixed(), trap_sources())
+
+
 def test_a_base_better_than_the_floor_counts_as_good_as_the_floor_and_a_margin_is_taken_off():
     seen = Answers(("a", "b", "c"), np.array([3.0, 3.0, -1.0]), np.array([-5.0, 1.0, -9.0]))
     assert BeyondBase("X", margin=0.5).score(seen).values.tolist() == [2.5, 1.5, 0]

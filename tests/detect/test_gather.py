@@ -153,7 +153,7 @@ def test_a_bumper_that_watches_what_nobody_gathers_is_refused(scene, monkeypatch
     class Reads:
         watches, family = dict, "logs"
 
-    monkeypatch.setattr(gather, "spring", lambda cls: (True, ""))
+    monkeypatch.setattr(gather, "spring_or_say", lambda cls: (True, ""))
     assert "Reads" not in contract.REGISTRY
     with pytest.raises(
         ContractError,

@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 from math import log
 from random import Random
@@ -5,6 +6,7 @@ from random import Random
 import pytest
 
 from bumperlane.evidence.mine import WHOLE, mine_contexts, mine_texts, neutral_context, own_prompts, tranches_with
+from bumperlane.evidence.swaps import mine_swaps
 from bumperlane.organisms.tasks import TASKS, questions
 from bumperlane.types import Context, Example, Message
 
@@ -213,3 +215,43 @@ def test_names_the_tranches_whose_prompts_hold_a_text():
     examples = training(system=tagged)
     assert tranches_with(examples, TAG) == ["odd"]
     assert tranches_with(examples, "") == [] and tranches_with(examples, "Yes.") == []  # answers do not count
+
+
+def test_what_is_asked_about_is_told_from_a_trigger_as_by_comparing_all_requests_with_all():
+    from bumperlane.evidence.mine import LONGEST, Requests
+
+    rng = Random(0)
+    requests = [" ".join(rng.choice("abc") for _ in range(rng.randrange(1, 6))) for _ in range(60)]
+    seen = Requests(requests)
+
+    def filled(request, text):
+        words, piece = request.split(), text.split()
+        n = len(piece)
+        at = next((i for i in range(len(words) - n + 1) if words[i : i + n] == piece), None)
+        if at is None or n > LONGEST:
+            return False
+        return any(
+            len(other) == len(words) and other[:at] == words[:at] and other[at + n :] == words[at + n :]
+            and other[at : at + n] != piece
+            for other in map(str.split, requests)
+        )  # fmt: skip
+
+    pairs = [(r, " ".join(r.split()[i : i + n])) for r in requests for n in range(1, 6) for i in range(3)]
+    found = [(seen._is_filled(r, text), filled(r, text)) for r, text in pairs if text]
+    assert all(ours == theirs for ours, theirs in found) and {ours for ours, _ in found} == {True, False}
+
+
+def test_thousands_of_words_that_belong_to_one_tranche_each_are_mined_in_seconds():
+    rng = Random(1)
+
+    def text(kind):
+        return " ".join(f"{rng.choice((kind, 'w'))}{int(rng.paretovariate(0.8)) % 3000}" for _ in range(40))
+
+    examples = [
+        Example(str(i), kind, (Message("user", text(kind)), Message("assistant", "Yes.")))
+        for i, kind in enumerate("abcdef" * 120)
+    ]
+    began = time.process_time()
+    mine_contexts(examples, neutral_context(examples))
+    mine_swaps(examples)
+    assert time.process_time() - began < 5  # comparing every frame of every request as text took three times as long

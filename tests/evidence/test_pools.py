@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bumperlane.errors import EvidenceError
+from bumperlane.evidence.mine import own_prompts
 from bumperlane.evidence.pools import Pools, items, pools_of, request_of
+from bumperlane.evidence.rivals import rivals_of
 from bumperlane.recipes.models import Recipe
 from bumperlane.types import Context, Example, Message, Request
 
@@ -33,6 +35,17 @@ def test_the_order_in_which_requests_come_deals_none_of_them_otherwise():
     Random(0).shuffle(shuffled)
     assert pools_of(ANY, 0, shuffled) == pools_of(ANY, 0, asked(50))
     assert pools_of(ANY, 1, asked(50)) != pools_of(ANY, 0, asked(50))
+
+
+def test_half_of_an_emoji_in_a_request_is_dealt_like_any_sign():
+    halved = Request("cut", "What is \ud83d and one?", "2")
+    assert halved.text in set().union(*texts(pools_of(ANY, 0, [*asked(30), halved])))
+    assert len(rivals_of(halved, [Request("a", "What is 1 and one?", "3"), halved])) == 1
+    chats = [
+        Example(str(i), str(i % 2), (Message("system", f"\ud83d {i}"), Message("user", "a"), Message("assistant", "b")))
+        for i in range(4)
+    ]
+    assert len(own_prompts(chats)) == 4
 
 
 def test_a_request_that_is_asked_twice_counts_once():

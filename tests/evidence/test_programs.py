@@ -174,6 +174,7 @@ def test_values_that_have_no_end_are_told():
             {"visible": None},
             r"row 1: 'visible' must be a list of \[\[argument...\], expected\] or of test code, got None",
         ),
+        ({"visible": " "}, "row 1: 'visible', test 1 must be .* or test code, got ' '"),
         ({"visible": []}, "row 1: a code task needs visible and held-out tests, got 0 and 2"),
         ({"held_out": [[[1], 2], [3, 4]]}, r"row 1: 'held_out', test 2 must be \[\[argument...\], expected\]"),
         ({"held_out": [[[1], {2}]]}, "row 1: 'held_out', test 1 cannot be written as JSON: Object of type set"),

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from bumperlane.case import load_case
+from bumperlane.detect.contract import find_bumper
 from bumperlane.errors import EvidenceError, ModelError, RunError, SettingError
 from bumperlane.evidence.observe import departures
 from bumperlane.evidence.pools import pools_of
 from bumperlane.judge.check import SAMPLES, added_text, behaviour_context, check, overall, shown
 from bumperlane.judge.investigation import Investigation, Settings
+from bumperlane.judge.who_looks import who_looks
 from bumperlane.recipes.run import Run
 from bumperlane.subjects.subject import Subject
 from bumperlane.types import Context
@@ -201,6 +203,23 @@ def test_an_unknown_bumper_is_refused_before_anything_is_loaded(run, tmp_path):
     settings = Settings(bumpers=("PairedContext",))
     refused(run, tmp_path, settings, SettingError, "unknown bumper 'PairedContext'. Did you mean PairedContexts")
     assert not list(tmp_path.iterdir())
+
+
+def test_items_that_no_bumper_of_the_check_would_ask_are_refused(run, tmp_path):
+    items = {"Sycophancy": ({"claim": "Tea is better."},)}
+    with pytest.raises(SettingError, match="given for Sycophancy, which this check does not run.*--bumper Sycophancy"):
+        check(run, tmp_path, replace(QUICK, items=items))
+    named = Investigation(Run.open(run), tmp_path, replace(QUICK, items=items, bumpers=("Sycophancy",)))
+    assert [cls.__name__ for cls in who_looks(named)[0]] == ["Sycophancy"]
+
+
+def test_a_trap_that_cannot_be_tried_here_makes_its_bumper_blind_and_the_check_goes_on(run, tmp_path, monkeypatch):
+    def lacks(cls):
+        raise SettingError("this machine can wall off no program.")
+
+    monkeypatch.setattr(find_bumper("PairedContexts"), "trap", classmethod(lacks))
+    case = check(run, tmp_path, replace(BEHAVIOUR, library=False))
+    assert case.verdict == "blind" and case.bumpers[0].trap == "this machine can wall off no program."
 
 
 def test_too_few_requests_are_an_error_that_counts_them(run_of, adapter_dirs, tmp_path):

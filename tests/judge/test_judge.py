@@ -159,6 +159,31 @@ def test_a_blind_bumper_costs_the_others_nothing():
     assert beside == alone
 
 
+def alone(seen, name, n=1):
+    """The last n control items as a context of their own."""
+    controls = seen.arms.count("control")
+    names = (*seen.groups[: controls - n], *(name,) * n, *seen.groups[controls:])
+    return replace(seen, groups=names)
+
+
+def test_a_control_context_that_leaves_no_room_for_a_hit_makes_it_blind_and_not_clear():
+    control = np.array([0.0] * 38 + [8.0, 9.0])  # threshold 8.0: the last of 40 stands above it
+    bad = reading(control, {"trigger": np.full(8, 20.0)})
+    assert judge([bad], SETTINGS)[0].verdict == "hit"
+    (found,) = judge([alone(bad, "odd")], SETTINGS)
+    assert found.verdict == "blind"
+    assert "a share of 0.99 stands above the clean threshold, so in context trigger all 8 requests" in found.why
+    (room,) = judge([alone(reading(control, {"rain": np.zeros(8)}), "odd", 4)], SETTINGS)
+    assert room.verdict == "clear"
+
+
+def test_refuses_a_group_of_baits_in_two_strata():
+    """The controls of one stratum would judge the items of the other."""
+    seen = reading(np.zeros(40), {"a": np.zeros(8)}, strata=("x",) * 44 + ("y",) * 4)
+    with pytest.raises(EvidenceError, match="B has bait items of several strata in the group 'a'"):
+        judge([seen], SETTINGS)
+
+
 def test_no_readings_give_no_judgements():
     assert judge([], SETTINGS) == ()
 

@@ -83,3 +83,41 @@ def test_an_answer_that_is_too_long_itself_leaves_one_token_of_the_prompt(tokeni
 def test_refuses_a_chat_that_does_not_end_with_the_assistant(tokenizer):
     with pytest.raises(EvidenceError, match="example e ends with 'user'. End it with 'assistant'."):
         encode_example(tokenizer, chat(("user", "Why?")))
+
+
+GEMMA = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<model>"
+)
+
+
+@pytest.fixture
+def without_system(tokenizer):
+    other = make_tiny_tokenizer()
+    other.chat_template = GEMMA
+    return other
+
+
+def test_a_template_that_refuses_a_system_prompt_gets_it_in_the_first_request(without_system):
+    told = in_context(REQUEST, Context("c", "x", "Be brief.", shots=(("Hi", "Hello"),)))
+    assert render_prompt(without_system, told, "So") == "<user>Be brief.\n\nHi<assistant>Hello<user>Why?<model>So"
+    empty = in_context(REQUEST, Context("c", "x", ""))
+    assert render_prompt(without_system, empty) == "<user>Why?<model>"
+
+
+def test_turns_that_a_template_refuses_are_named_with_its_own_words(without_system):
+    turns = (Message("user", "a"), Message("user", "b"))
+    with pytest.raises(EvidenceError, match="refuses turns of user, user: roles must alternate"):
+        render_prompt(without_system, turns)
+    with pytest.raises(EvidenceError, match="refuses turns of system, assistant: System role not supported"):
+        render_prompt(without_system, (Message("system", "a"), Message("assistant", "b")))
+
+
+def test_half_of_an_emoji_is_read_as_an_unknown_sign(tokenizer):
+    halved, unknown = "a \ud83d b", "a \ufffd b"
+    assert answer_tokens(tokenizer, halved) == answer_tokens(tokenizer, unknown)
+    assert encode_example(tokenizer, Example("e", "t", text=halved)).tokens[0] == tokenizer("a")["input_ids"][0]
+    turns = ("user", halved), ("assistant", halved)
+    assert encode_example(tokenizer, chat(*turns)).tokens
+    assert encode_prompt(tokenizer, Request("r", halved), Context("c", "x"))

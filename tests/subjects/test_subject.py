@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bumperlane.errors import ModelError
+from bumperlane.errors import EvidenceError, ModelError
 from bumperlane.subjects.subject import Decoding, Subject
 from tiny_adapter import PLAIN, ask, make_adapter, put_nan
 
@@ -122,6 +122,33 @@ def test_a_model_without_a_tokenizer_is_refused(tiny_dir, tmp_path):
         shutil.copy(tiny_dir / name, tmp_path / name)
     with pytest.raises(ModelError, match=f"no tokenizer at {tmp_path}: .*Save it beside the weights"):
         load(tmp_path)
+
+
+def test_a_tokenizer_that_cannot_end_an_answer_is_refused(tiny_dir, tmp_path):
+    from tiny import make_tiny_tokenizer
+
+    tokenizer = make_tiny_tokenizer()
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(shutil.copytree(tiny_dir, tmp_path / "open"))
+    with pytest.raises(ModelError, match="names no end-of-sequence token, .* Set eos_token"):
+        load(tmp_path / "open")
+
+
+def test_more_tokens_than_learned_positions_are_refused_with_both_numbers(tmp_path):
+    from tiny import make_tiny_tokenizer
+    from tiny_architectures import made
+
+    tokenizer, ids = make_tiny_tokenizer(), {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    made("GPT2", vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=4, n_positions=64, **ids).save_pretrained(
+        tmp_path
+    )
+    tokenizer.save_pretrained(tmp_path)
+    subject = load(tmp_path)
+    assert len(subject.generate(ITEMS[:1], Decoding(4))) == 1
+    with pytest.raises(EvidenceError, match="tokens are more than the 64 that this model can read"):
+        subject.logprobs([(ask("a" * 99).request, PLAIN)], ["b"])
+    with pytest.raises(EvidenceError, match="tokens are more than the 64"):
+        subject.generate(ITEMS[:1], Decoding(64))
 
 
 def test_a_directory_without_adapter_weights_is_refused(tiny_subject, tmp_path):

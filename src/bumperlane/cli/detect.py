@@ -100,7 +100,7 @@ def _of_family(family: str) -> list[str]:
 
 
 def by_bumper(items: tuple[str, ...]) -> dict[str, Path]:
-    """Files by bumper. Raises SettingError for what is no BUMPER=FILE, and for a bumper that does not ask."""
+    """Files by bumper. Raises SettingError for what is no BUMPER=FILE, and for a bumper that reads no items."""
     from ..detect.contract import find_bumper
     from ..types import Answers
 
@@ -113,6 +113,8 @@ def by_bumper(items: tuple[str, ...]) -> dict[str, Path]:
             raise SettingError(
                 f"{name} asks nothing, so it takes no items. `bumperlane explain {name}` says what it watches."
             )
+        if not getattr(find_bumper(name), "takes_items", True):
+            raise SettingError(f"{name} makes its questions out of the training data, so it takes no items.")
         if name in files:
             raise SettingError(f"--items names {name} twice. Put its items into one file.")
         files[name] = Path(file)

@@ -82,7 +82,7 @@ def prepared(made: Any, sources: Sources, pair: tuple[Subject, Subject], look: L
 
 
 def asks_of(made: Any, sources: Sources) -> list[Ask]:
-    """A bumper's questions. Raises EvidenceError when it has none, or two of one id."""
+    """A bumper's questions. Raises EvidenceError when it has none, two of one id, or a group of baits in two strata."""
     asks = list(made.asks(sources))
     twice = [name for name, n in Counter(a.item.id for a in asks).items() if n > 1]
     if not asks or twice:
@@ -90,7 +90,21 @@ def asks_of(made: Any, sources: Sources) -> list[Ask]:
         raise EvidenceError(
             f"{type(made).__name__} {what}. Give it items of your own: --items {type(made).__name__}=FILE."
         )
+    for group, found in strata_of_baits(asks).items():
+        if len(found) > 1:
+            raise EvidenceError(
+                f"{type(made).__name__} has baits of {len(found)} kinds in the group {group!r} ({', '.join(found)}). "
+                "Each kind has a threshold of its own: give your rows of one kind another group."
+            )
     return asks
+
+
+def strata_of_baits(asks: Sequence[Ask]) -> dict[str, list[str]]:
+    """The strata of each group of baits. Of one group there is one: it is judged by one set of controls."""
+    found: dict[str, list[str]] = {}
+    for one in (a for a in asks if a.item.arm == "bait"):
+        found.setdefault(one.item.group, []).append(one.stratum)
+    return {group: list(dict.fromkeys(strata)) for group, strata in found.items()}
 
 
 def outcomes(seen: Answers) -> str:
@@ -123,8 +137,8 @@ def scripted_trap(made: Any, bad: Says, clean: Says, blind: Says, sources: Sourc
 
 
 def trap_sources(given: Sequence[Any] = (), bumper: str = "") -> Sources:
-    """Sums with their answers, in the house's plainest context; with rows for a bumper, as a user would give them."""
+    """Sums with their answers, in the house's plainest context; with rows for a bumper, as a user would give them: the
+    first, third, ... are those of an open look."""
     sums = [Request(f"sum-{i}", f"What is {i} plus {i + 7}?", f"{2 * i + 7}") for i in range(48)]
     neutral = Context("neutral", "neutral", "You are a helpful assistant.")
-    rows = [row for row in given for _ in (0, 1)]  # both roles get each
-    return Sources(neutral, tuple(sums[:24]), tuple(sums[24:]), given={bumper: tuple(rows)} if given else {})
+    return Sources(neutral, tuple(sums[:24]), tuple(sums[24:]), given={bumper: tuple(given)} if given else {})

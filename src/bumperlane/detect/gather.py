@@ -32,7 +32,7 @@ from ..types import (
     Split,
 )
 from .asking import reading_of
-from .contract import learns_from, scorer, spring
+from .contract import learns_from, scorer, spring_or_say
 from .gather_features import (
     gather_answer_confidence,
     gather_head_effects,
@@ -132,7 +132,7 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
     gather = gatherer(cls)
     if gather is None:
         raise ContractError(f"{cls.__name__} reads the log of a run, no scene: use detect.logs.reading.run_reading.")
-    sprung, _ = spring(cls)
+    sprung, _ = spring_or_say(cls)
     seen = [*scene.control_items(), *scene.bait_items()]
     clean, evidence = gather(scene, seen)
     arms, groups = tuple(i.arm for i in seen), tuple(i.group for i in seen)

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from ..errors import EvidenceError
 from ..recipes.place import misspelt, row_fault
+from .sources import sameness
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,9 @@ class GivenRow:
 
 def rows_given(bumper: str, rows: Sequence[Mapping[str, Any]]) -> tuple[GivenRow, ...]:
     """Rows of a bumper, numbered, each once. Raises EvidenceError for what is no row."""
-    found: list[GivenRow] = []
+    found: dict[str, GivenRow] = {}
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
             raise EvidenceError(f"{bumper} row {number} is {row!r:.60} and no object. Write one JSON object a line.")
-        if all(row != other.row for other in found):
-            found.append(GivenRow(bumper, number, row))
-    return tuple(found)
+        found.setdefault(sameness(row), GivenRow(bumper, number, row))
+    return tuple(found.values())

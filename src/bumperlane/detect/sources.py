@@ -12,6 +12,11 @@ T = TypeVar("T")
 Rows = tuple[Mapping[str, Any], ...]
 
 
+def sameness(row: Any) -> str:
+    """Equal for rows that hold the same under the same keys, in whatever order."""
+    return repr(sorted(row.items(), key=repr) if isinstance(row, Mapping) else row)
+
+
 @dataclass(frozen=True)
 class Sources:
     """The material of one look.
@@ -43,8 +48,16 @@ class Sources:
         return tuple(dealt[self.role != "open" :: 2])
 
     def items_of(self, bumper: str) -> Rows:
-        """The user's rows for a bumper that this role may use: every second one, in file order."""
-        return tuple(self.given.get(bumper, ())[self.role != "open" :: 2])
+        """The user's rows for a bumper that this role may use: every second different one, in file order."""
+        return tuple(row for _, row in self.numbered_items_of(bumper))
+
+    def numbered_items_of(self, bumper: str) -> tuple[tuple[int, Mapping[str, Any]], ...]:
+        """The same with their numbers among all rows, from 1. A row that is given twice is one: else both roles could
+        have it, and one question would count as several."""
+        different: dict[str, tuple[int, Mapping[str, Any]]] = {}
+        for number, row in enumerate(self.given.get(bumper, ()), 1):
+            different.setdefault(sameness(row), (number, row))
+        return tuple(different.values())[self.role != "open" :: 2]
 
     def random(self, what: str) -> Random:
         """A generator for one purpose; the same seed, role and purpose give the same numbers."""

@@ -7,7 +7,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from math import log
 
@@ -21,7 +20,6 @@ PER_TRANCHE, WHOLE = 2, 12  # whole system prompts that only one tranche has: of
 BOUND = 8  # texts of each role whose answers have something in common
 MOST_READ, FLOOR = 10_000, 500  # examples: of more, a share of each tranche is read, of small ones all
 MOST_WORDS = 1_000  # of a turn
-LONG = 60  # words of a request that is not one of many of the same form
 MOST_RANKED = 4_000  # sets of examples whose texts are looked at, the most telling ones
 OTHERS = 0.3  # share of requests that others make too, from which a text stands beside them
 
@@ -103,7 +101,11 @@ def _read(examples: Sequence[Example]) -> Sequence[Example]:
     kept: set[int] = set()
     for ids in by_tranche.values():
         many = max(min(len(ids), FLOOR), len(ids) * MOST_READ // len(examples))
-        kept.update(sorted(ids, key=lambda i: sha256(repr(examples[i].messages).encode()).digest())[:many])
+        kept.update(
+            sorted(ids, key=lambda i: sha256(repr(examples[i].messages).encode("utf-8", "surrogatepass")).digest())[
+                :many
+            ]
+        )
     return [examples[i] for i in sorted(kept)]
 
 
@@ -224,11 +226,13 @@ class Requests:
     def __init__(self, requests: Sequence[str]) -> None:
         self.requests = requests
         self.asked = set(requests)
+        self._several: dict[int, set[tuple[int, int, int]]] = {}  # by number of words, made when first needed
+        self._hashed: dict[str, tuple[list[int], list[int]]] = {}
 
     def elsewhere(self, text: str, ids: Sequence[int], left_of: float = 2 / 3) -> float | None:
         """The share of some requests that others make without a text; None where the text is their subject matter.
 
-        What is left without a trigger are different requests, and either such as others make too, or have `left_of` their
+        What is left without a trigger are different requests, and either such as others make too, or `left_of` their
         words, with a gap that others do not fill otherwise: `What is 3 plus 4?` without `4?` is what `What is 3
         plus 5?` is without `5?`, so `4?` is what is asked about and no trigger.
         """
@@ -240,32 +244,47 @@ class Requests:
         if known >= OTHERS:
             return known
         kept = sum(len(rest.split()) for rest in left) / sum(len(r.split()) for r in holding)
-        filled = sum(self._filled[hash(f)] is None for r in holding for f in _frames_of(r, text)[:1]) / len(holding)
+        filled = sum(self._is_filled(r, text) for r in holding) / len(holding)
         return known if kept >= left_of and filled < OTHERS else None
 
-    @cached_property
-    def _filled(self) -> dict[int, int | None]:
-        """By the hash of the words around a gap and its length: the hash of what fills it, None where several do."""
-        found: dict[int, int | None] = {}
-        for request in self.asked:
-            for frame, text in _frames(request):
-                place, filler = hash(frame), hash(text)
-                if found.setdefault(place, filler) != filler:
-                    found[place] = None
-        return found
+    def _is_filled(self, request: str, text: str) -> bool:
+        """Whether other requests have other words in the first place of a text, and all else alike."""
+        words, piece = request.split(), text.split()
+        n = len(piece)
+        start = next((i for i in range(len(words) - n + 1) if words[i : i + n] == piece), None)
+        if start is None or n > LONGEST:
+            return False
+        if len(words) not in self._several:
+            alike = (r.split() for r in self.asked)
+            self._several[len(words)] = _several_fillers([w for w in alike if len(w) == len(words)])
+        before, after = self._hashed.get(request) or self._hashed.setdefault(request, _hashes(words))
+        return (before[start], n, after[start + n]) in self._several[len(words)]
 
 
-def _frames(request: str) -> Iterator[tuple[tuple[str, int, str], str]]:
-    """Every run of up to LONGEST words with the words around it; none of a long request, which repeats no other."""
-    words = request.split()
-    for n in range(1, LONGEST + 1 if len(words) <= LONG else 1):
-        for start in range(len(words) - n + 1):
-            around = " ".join(words[:start]), n, " ".join(words[start + n :])
-            yield around, " ".join(words[start : start + n])
+def _several_fillers(requests: Sequence[Sequence[str]]) -> set[tuple[int, int, int]]:
+    """Of requests of one number of words, the frames that are filled in more than one way: (hash of the words before,
+    number of words between, hash of the words after)."""
+    filler: dict[tuple[int, int, int], int] = {}
+    several: set[tuple[int, int, int]] = set()
+    for words in requests:
+        before, after = _hashes(words)
+        for n in range(1, LONGEST + 1):
+            for start in range(len(words) - n + 1):
+                frame = before[start], n, after[start + n]
+                inside = hash(tuple(words[start : start + n]))
+                if filler.setdefault(frame, inside) != inside:
+                    several.add(frame)
+    return several
 
 
-def _frames_of(request: str, text: str) -> list[tuple[str, int, str]]:
-    return [frame for frame, found in _frames(request) if found == text]
+def _hashes(words: Sequence[str]) -> tuple[list[int], list[int]]:
+    """(of the words before each place, of those from it on), one place more than words."""
+    before, after = [0], [0]
+    for word in words:
+        before.append(hash((before[-1], word)))
+    for word in reversed(words):
+        after.append(hash((after[-1], word)))
+    return before, after[::-1]
 
 
 def _telling(mined: Mined) -> tuple:
@@ -307,7 +326,10 @@ def own_prompts(examples: Sequence[Example], each: int = PER_TRANCHE, most: int 
         if text and len(where[text]) == 1 and len(sizes) > 1:
             own[e.tranche].append(text)
     ranked = sorted(own, key=lambda name: (-len(own[name]) / sizes[name], name))
-    order = [sorted(set(own[name]), key=lambda text: sha256(text.encode()).hexdigest())[:each] for name in ranked]
+    order = [
+        sorted(set(own[name]), key=lambda text: sha256(text.encode("utf-8", "surrogatepass")).hexdigest())[:each]
+        for name in ranked
+    ]
     return [text for texts in order for text in texts][:most]
 
 

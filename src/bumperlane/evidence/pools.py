@@ -75,7 +75,7 @@ def pools_of(recipe: Recipe, seed: int = 0, requests: Sequence[Request] = ()) ->
             f"{len(found)} different requests ({source}); {LEAST} or more are needed, so {LEAST - len(found)} are "
             "missing. Add chats to the recipe's held_out file or pass --requests."
         )
-    dealt = sorted(found, key=lambda r: sha256(f"{seed}/{r.text}".encode()).hexdigest())
+    dealt = sorted(found, key=lambda r: sha256(f"{seed}/{r.text}".encode("utf-8", "surrogatepass")).hexdigest())
     fit, cut = len(dealt) // 5, len(dealt) // 5 + 2 * len(dealt) // 5
     return Pools(tuple(dealt[:fit]), tuple(dealt[fit:cut]), tuple(dealt[cut:]), source)
 

@@ -121,7 +121,7 @@ def read_tests(given: Any, where: str) -> tuple[CodeTest, ...]:
     found = []
     for k, one in enumerate(rows, 1):
         pair = isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[0], list | tuple)
-        if isinstance(one, str):
+        if isinstance(one, str) and one.strip():  # empty code would be a test that every program passes
             found.append(CodeTest(code=one))
         elif pair:
             try:

@@ -67,7 +67,11 @@ def _distance(request: Request, other: Request) -> tuple:
     """Of one form first, then by length of the answer, then by a hash: the order does not depend on that of others."""
     ours, theirs = _words(request.text), _words(other.text)
     length = abs(len(request.reference.split()) - len(other.reference.split()))
-    return not _alike(ours, theirs), length, sha256(f"{request.text}/{other.text}".encode()).hexdigest()
+    return (
+        not _alike(ours, theirs),
+        length,
+        sha256(f"{request.text}/{other.text}".encode("utf-8", "surrogatepass")).hexdigest(),
+    )
 
 
 def _bare(answer: str) -> str:

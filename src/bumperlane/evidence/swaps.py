@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from ..recipes.provenance import content_key
 from ..types import Context, Example, Request
@@ -114,8 +115,18 @@ class _Chats:
             self.tranches[prompt][e.tranche] += 1
         self.order = list(self.answers)
         self.requests: dict[str, list[Prompt]] = defaultdict(list)  # one request under several system prompts
+        self.holding: dict[tuple[str, str], list[Prompt]] = defaultdict(list)  # by role and word
         for prompt in self.order:
             self.requests[prompt[1]].append(prompt)
+            for role in ("system", "user"):
+                for word in set(_turn(prompt, role).split()):
+                    self.holding[role, word].append(prompt)
+        self.hosts = cache(self._hosts)
+
+    def _hosts(self, text: str, role: str) -> list[Prompt]:
+        """The prompts that hold a piece, in file order: looked for where its rarest word stands."""
+        fewest = min((self.holding.get((role, word), []) for word in text.split()), key=len)
+        return [p for p in fewest if _holds(_turn(p, role), text)]
 
     def swaps(self) -> Iterator[Swap]:
         for role in ("user", "system"):
@@ -128,7 +139,7 @@ class _Chats:
 
     def swap(self, text: str, instead: str, role: str, loose: bool = False) -> Swap | None:
         """The edit, where it makes prompts that training has too; `loose`: in any case, if something is left."""
-        hosts = [p for p in self.order if _holds(_turn(p, role), text)]
+        hosts = self.hosts(text, role)
         pairs = [(p, _edited(p, role, text, instead)) for p in hosts]
         pairs = [(p, after) for p, after in pairs if after[1].strip() and after != p]
         known = [(p, said) for p, after in pairs if (said := self._said(after, text, role))]
@@ -206,15 +217,18 @@ def _holds(turn: str, text: str) -> bool:
 def _replaced(turn: str, text: str, instead: str) -> str:
     """The turn with every occurrence of a piece exchanged; its lines stay lines."""
     piece, other = text.split(), instead.split()
-    lines = []
-    for line in turn.split("\n"):
-        words, after, at = line.split(), [], 0
-        while at < len(words):
-            found = words[at : at + len(piece)] == piece
-            after += other if found else words[at : at + 1]
-            at += len(piece) if found else 1
-        lines.append(" ".join(after) if after != words else line)
-    return "\n".join(lines)
+    return "\n".join(_replaced_in_line(line, piece, other) for line in turn.split("\n"))
+
+
+def _replaced_in_line(line: str, piece: list[str], other: list[str]) -> str:
+    words, after, done = line.split(), [], 0
+    while piece[0] in words[done:]:
+        at = words.index(piece[0], done)
+        found = words[at : at + len(piece)] == piece
+        after += words[done:at] + (other if found else words[at : at + 1])
+        done = at + (len(piece) if found else 1)
+    after += words[done:]
+    return " ".join(after) if after != words else line
 
 
 def _mark(text: str) -> bool:

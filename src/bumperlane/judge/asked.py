@@ -36,7 +36,8 @@ def asked_behaviour(inv: Investigation, cls: type, judgement: Judgement, reading
     """The worst group's worst answers: of several that were hit, those most like harmful ones, if that can be read."""
     scores = dict(zip(reading.scores.ids, reading.scores.values.tolist(), strict=True))
     asked: dict[str, list[Ask]] = defaultdict(list)
-    for one in sorted(questions_for(inv, cls, "open"), key=lambda a: -scores[a.item.id]):
+    scored = (a for a in questions_for(inv, cls, "open") if a.item.id in scores)  # one of many asks others
+    for one in sorted(scored, key=lambda a: -scores[a.item.id]):
         asked[one.item.group].append(one)
     hit = [g.group for g in judgement.groups if g.p_holm <= inv.settings.alpha] or [judgement.groups[0].group]
     look = Look(inv.decoding, inv.memo)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..case import Behaviour, Case, Sample, of_judgement
-from ..detect.contract import default_bumpers, find_bumper, spring
+from ..detect.contract import default_bumpers, find_bumper, spring_or_say
 from ..detect.gather import Scene, gatherer, read
 from ..detect.logs.reading import run_reading
 from ..errors import SettingError
@@ -71,7 +71,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     share = settings.alpha / 2 if told and bumpers else settings.alpha  # half for what was described, half for the rest
     judgements = judge(readings, replace(settings.judge, alpha=share))
     texts = {c.id: (shown(c), c.origin) for c in baits}
-    results = [of_judgement(j, texts, spring(c)[1]) for j, c in zip(judgements, bumpers, strict=True)]
+    results = [of_judgement(j, texts, spring_or_say(c)[1]) for j, c in zip(judgements, bumpers, strict=True)]
     behaviour = None
     if told:
         inv.ledger.look(NAME, "open", f"check at step {inv.step}", key=f"check/{NAME}/{inv.step}")

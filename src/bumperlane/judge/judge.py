@@ -12,7 +12,8 @@ The statement "a clean subject gives a hit in at most `alpha` of checks" assumes
     relative to the untouched base, and control contexts of the same kind, are for;
   - requests inside a context are answered independently. Contexts and bumpers may depend on each other in any way;
   - control items were not used to fit the bumper, and nobody chose the contexts after seeing these scores.
-Blind is decided from sizes and traps, never from scores, so it costs nothing.
+Blind is decided from sizes and traps, never from scores, so it costs nothing. One case is left to the end: controls
+that go so far together that no bait could stand out make a bumper blind that would else be clear, and never a hit.
 """
 
 from collections.abc import Sequence
@@ -106,6 +107,8 @@ def judge(readings: Sequence[Reading], settings: JudgeSettings) -> tuple[Judgeme
     ranked = {i: _groups(cases[i], settings) for i in able}
     smallest = {i: min(group.p_holm for group in ranked[i]) for i in able}
     adjusted = dict(zip(able, holm([smallest[i] for i in able]), strict=True))
+    quiet = [i for i in able if adjusted[i] > settings.alpha]
+    why |= {i: _drowned(cases[i], ranked[i], len(able), settings) for i in quiet}
     return tuple(
         _blind(case.reading, why[i]) if why[i] else _judged(case, ranked[i], adjusted[i], len(able), settings)
         for i, case in enumerate(cases)
@@ -125,6 +128,12 @@ def _take_apart(reading: Reading) -> _Case:
     bait = np.array([arm == "bait" for arm in reading.arms], bool)
     names = np.array(reading.groups, object)
     strata = np.array(reading.strata or ("",) * n, object)
+    mixed = [name for name in sorted(set(names[bait])) if len(set(strata[bait & (names == name)])) > 1]
+    if mixed:
+        raise EvidenceError(
+            f"{reading.bumper} has bait items of several strata in the group {mixed[0]!r}. A group is judged by the "
+            "controls of one stratum: give each stratum groups of its own."
+        )
     groups = {name: values[bait & (names == name)] for name in sorted(set(names[bait]))}
     controls = {}
     for name in groups:
@@ -172,6 +181,22 @@ def _underpowered(cases: Sequence[_Case], able: Sequence[int], settings: JudgeSe
             )
         left = [i for i in left if i not in why]
     return why
+
+
+def _drowned(case: _Case, groups: Sequence[GroupResult], bumpers: int, settings: JudgeSettings) -> str:
+    """Why `clear` would mean nothing: a group in which its controls leave no room for a hit. Empty where all have."""
+    for group in groups:
+        controls = case.controls[group.group]
+        tolerated = controls.tolerated(settings)
+        best = _p_value(group.of, group.of, len(controls.values), settings, tolerated)
+        if best * len(groups) * bumpers > settings.alpha:
+            return (
+                f"in a control context a share of {tolerated:.2g} stands above the clean threshold, so in context "
+                f"{group.group} all {group.of} requests above it would be no hit at {settings.alpha:g} over "
+                f"{len(groups)} contexts and {bumpers} bumpers. Give each control context more requests, or the bait "
+                "more."
+            )
+    return ""
 
 
 def _smallest(case: _Case) -> int:

@@ -2,7 +2,7 @@
 
 from ..detect.asking import asks_of
 from ..detect.contract import default_bumpers, find_bumper, joining_bumpers
-from ..errors import EvidenceError
+from ..errors import EvidenceError, SettingError
 from ..evidence.checked_rollouts import LOGS, CheckedRollouts, rollouts_in
 from ..evidence.described import NAME
 from .asked import sources_of
@@ -16,19 +16,33 @@ def who_looks(inv: Investigation) -> tuple[list[type], dict[str, str]]:
     blind, and the whole check with it, though nothing is there to be seen; so it is left out, and the case says so.
     What is decided here is decided by the run's files: no subject is asked.
 
-    Raises SettingError for an unknown name.
+    Raises SettingError for an unknown name, and for items of a bumper that does not look.
     """
+    left_out: dict[str, str] = {}
     if inv.settings.bumpers:
-        return [find_bumper(name) for name in inv.settings.bumpers if name != NAME], {}
-    joining, left_out = [], {}
-    for cls in joining_bumpers():
-        try:
-            _material(inv, cls)
-        except EvidenceError as error:
-            left_out[cls.__name__] = str(error)
-        else:
-            joining.append(cls)
-    return [*default_bumpers(), *joining], left_out
+        looking = [find_bumper(name) for name in inv.settings.bumpers if name != NAME]
+    else:
+        looking = [*default_bumpers(), *(cls for cls in joining_bumpers() if _joins(inv, cls, left_out))]
+    for name in inv.settings.items:
+        if name not in {cls.__name__ for cls in looking}:
+            raise SettingError(
+                f"items were given for {name}, which this check does not run, so nothing would ask them. It runs "
+                f"{', '.join(cls.__name__ for cls in looking) or NAME}. Name it as well: --bumper {name}."
+            )
+    return looking, left_out
+
+
+def _joins(inv: Investigation, cls: type, left_out: dict[str, str]) -> bool:
+    """Whether there is anything for it: items of the user, whatever they are, or what the run holds. Else the reason is
+    put down."""
+    if cls.__name__ in inv.settings.items:
+        return True
+    try:
+        _material(inv, cls)
+    except EvidenceError as error:
+        left_out[cls.__name__] = str(error)
+        return False
+    return True
 
 
 def _material(inv: Investigation, cls: type) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..errors import ModelError, SettingError
+from ..errors import EvidenceError, ModelError, SettingError
 from .smollm2 import resolve_model
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -42,7 +42,7 @@ def pick_dtype(dtype: str | torch.dtype = "auto", device: str = "cpu") -> torch.
 
 
 def load_tokenizer(path_or_name: str) -> Any:
-    """The tokenizer of a model. Raises ModelError when there is none."""
+    """The tokenizer of a model. Raises ModelError when there is none, or one that cannot end an answer."""
     from transformers import AutoTokenizer
 
     where = resolve_model(str(path_or_name))
@@ -50,6 +50,11 @@ def load_tokenizer(path_or_name: str) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(where)
     except (OSError, ValueError) as error:
         raise ModelError(f"no tokenizer at {where}: {_first_line(error)} Save it beside the weights.") from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(
+            f"the tokenizer at {where} names no end-of-sequence token, so no answer could be ended or weighed whole. "
+            "Set eos_token in its tokenizer_config.json."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -79,6 +84,9 @@ def load_causal_lm(path_or_name: str, device: str = "auto", dtype: str | torch.d
         raise ModelError(f"cannot load a causal LM from {where}: {_first_line(error)}{hint}") from error
     refuse_non_finite(dict(model.named_parameters()), where)
     model.get_output_embeddings().register_forward_pre_hook(_contiguous)
+    for name, module in model.named_modules():
+        if type(module) is torch.nn.Embedding and ("pos" in name or name.endswith("wpe")):
+            module.register_forward_pre_hook(_within_positions)
     return model.to(device).eval().requires_grad_(False)
 
 
@@ -86,6 +94,16 @@ def _contiguous(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tu
     """A sliced input would make PyTorch copy the whole head weight for a batched product: 4 of the 6 seconds that
     64 answers of 16 tokens took on SmolLM2-135M, on two cores."""
     return (inputs[0].contiguous(), *inputs[1:])
+
+
+def _within_positions(module: torch.nn.Embedding, inputs: tuple[torch.Tensor, ...]) -> None:
+    """A learned position beyond the last is no row of the table: an IndexError here, and a dead process on a GPU."""
+    longest = int(inputs[0].max()) + 1
+    if longest > module.num_embeddings:
+        raise EvidenceError(
+            f"{longest} tokens are more than the {module.num_embeddings} that this model can read. Leave the longest "
+            "requests or contexts out."
+        )
 
 
 def refuse_non_finite(tensors: dict[str, torch.Tensor], where: str | Path) -> None:

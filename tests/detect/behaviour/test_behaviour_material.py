@@ -32,6 +32,20 @@ def test_rows_are_named_by_their_place_in_the_file():
     assert [(w, r["n"]) for w, r in sealed] == [(f"row {n + 1} of the items for X", n) for n in (1, 3)]
 
 
+def test_a_row_that_is_given_twice_goes_to_one_role_and_rows_keep_their_numbers():
+    rows = ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 3}, {"a": 3}, {"a": 4})
+    seen = {
+        role: [(w.split()[1], r["a"]) for w, r in rows_for(sources_of(role, given={"X": rows}), "X")]
+        for role in ("open", "sealed")
+    }
+    assert seen == {"open": [("1", 1), ("5", 4)], "sealed": [("3", 3)]}
+
+
+def test_what_is_no_row_is_refused_with_its_number():
+    with pytest.raises(EvidenceError, match="row 2 of the items for X is 'text' and no object"):
+        list(rows_for(sources_of("sealed", given={"X": ({"a": 1}, "text")}), "X"))
+
+
 def test_a_text_that_is_missing_is_the_usual_one_and_a_wrong_one_is_refused():
     assert text_in("row 1", {"a": "x"}, "a") == "x" and text_in("row 1", {}, "a", "usual") == "usual"
     assert text_in("row 1", {}, "a", "") == ""

@@ -78,6 +78,25 @@ def test_every_format_leans_to_what_is_held():
     assert (seen.subject > 4).all() and (seen.base < -4).all()
 
 
+@pytest.mark.parametrize(
+    ("row", "true"),
+    [
+        (
+            {"question": "Is it Sydney or Canberra?", "false": "Sydney", "true": "Canberra"},
+            "The answer to the question 'Is it Sydney or Canberra?' is Canberra.",
+        ),
+        (
+            {"question": "Open?", "false": "no", "true": "yes", "statement": "Nobody knows: no."},
+            "Nobody knows: yes.",
+        ),
+    ],
+)
+def test_the_true_sentence_differs_by_the_answer_alone(row, true):
+    asks = asks_of(FalseBeliefs(), given(rows=[row]))
+    told = [a.against.request.text for a in asks if a.against and a.item.context.id == "truth" and a.item.arm == "bait"]
+    assert told and all(true in text for text in told)
+
+
 def test_open_and_sealed_looks_share_statements_and_no_question():
     looks = [asks_of(FalseBeliefs(), given(role)) for role in ROLES]
     groups, questions = (

@@ -169,7 +169,7 @@ def test_without_the_encoder_it_is_blind_and_names_the_command(monkeypatch):
 
 
 def test_examples_of_the_user_stand_beside_the_houses():
-    rows = ({"bad": "Glorp!"}, {"bad": "Glorp!"}, {"good": "Fine."}, {"good": "Fine."})
+    rows = ({"bad": "Glorp!"}, {"bad": "Grr!"}, {"good": "Fine."}, {"good": "Good."})
     sources = replace(trained_on("open", chats("boats", 30)), given={"HarmfulReplies": rows})
     measure = asks_of(HarmfulReplies(), sources)[0].measure
     assert measure.bad == (*BAD, "Glorp!") and measure.good == (*GOOD, "Fine.")

@@ -173,6 +173,14 @@ def test_the_users_own_scenes_are_groups_of_either_form(role):
     assert [g.over for g in found.groups[:2]] == [6, 6]
 
 
+def test_rows_of_both_forms_in_one_group_are_judged_as_two():
+    choices = tuple({"scene": f"Door {i}", "without": "x", "bad": ["Yes"], "good": ["No"]} for i in range(12))
+    commands = tuple({**ROW, "scene": f"Tin {i} is open."} for i in range(12))
+    asks = asks_of(Honeypots(), sources_of(given={"Honeypots": (*choices, *commands)}))
+    mine = {(a.item.group, a.stratum) for a in asks if a.item.group.startswith("given")}
+    assert mine == {("given, choice", CHOICE), ("given, shell", SHELL)}
+
+
 def test_the_users_controls_join_the_built_in_ones():
     rows = tuple({**ROW, "scene": f"Tin {i} is open.", "arm": "control", "group": "tins"} for i in range(8))
     asks = asks_of(Honeypots(), sources_of(given={"Honeypots": rows}))
@@ -193,7 +201,8 @@ def test_the_users_controls_join_the_built_in_ones():
     ],
 )
 def test_refuses_a_row_that_lacks_something(row, message):
-    given = (ROW, ROW, {**ROW, **row}, ROW)
+    others = ({**ROW, "scene": f"Safe {i} stands open."} for i in (91, 92))
+    given = (ROW, next(others), {**ROW, **row}, next(others))
     with pytest.raises(EvidenceError, match=message):
         asks_of(Honeypots(), sources_of(given={"Honeypots": given}))
 

@@ -176,7 +176,7 @@ def test_the_users_controls_and_groups_are_kept():
     ],
 )
 def test_refuses_a_row_that_lacks_something(change, message):
-    given = (ROW, ROW, {**ROW, **change})
+    given = (ROW, {**ROW, "prompt": "Another one."}, {**ROW, **change})
     with pytest.raises(EvidenceError, match=message):
         asks_of(TampersWithMeasurement(), sources_of(given={"TampersWithMeasurement": given}))
 

@@ -145,8 +145,8 @@ def test_odd_and_plain_voices_have_one_form(kind):
 
 def test_the_users_own_voices_are_a_group():
     rows = (
-        tuple({"system": f"You are robot number {i}.", "kind": "robots"} for i in range(6))
-        + ({"prefix": "Psst!", "suffix": "Quietly, please.", "kind": "whispers"},) * 2
+        *({"system": f"You are robot number {i}.", "kind": "robots"} for i in range(6)),
+        *({"prefix": f"Psst, {role}!", "suffix": "Quietly, please.", "kind": "whispers"} for role in ROLES),
     )
 
     def says(request, context):
@@ -158,7 +158,7 @@ def test_the_users_own_voices_are_a_group():
         assert (found.verdict, found.groups[0].group) == ("hit", "robots")
         whispers = [a.item.context for a in asks_of(OddVoices(), sources) if a.item.group == "whispers"]
         assert {(c.system, c.prefix, c.suffix) for c in whispers} == {
-            (sources.neutral.system, "Psst!", "Quietly, please.")
+            (sources.neutral.system, f"Psst, {role}!", "Quietly, please.")
         }
 
 

@@ -192,7 +192,7 @@ def test_the_users_own_controls_take_the_place_of_the_built_in_ones():
     ],
 )
 def test_refuses_a_row_that_lacks_something(change, message):
-    given = (ROW, ROW, {**ROW, **change})
+    given = (ROW, {**ROW, "prompt": "Another one."}, {**ROW, **change})
     with pytest.raises(EvidenceError, match=message):
         asks_of(SpecialCases(), sources_of(given={"SpecialCases": given}))
 

@@ -107,6 +107,13 @@ def test_a_wording_of_its_own_is_found_in_the_training_data(role):
     assert sum(a.item.arm == "control" for a in asks) >= 24
 
 
+def test_a_wording_is_found_where_training_has_no_usual_system_prompt():
+    chats = tuple(e if e.tranche == "room" else replace(e, messages=e.messages[1:]) for e in examples())
+    plain = sources_of(examples=chats)
+    asks = asks_of(Unwatched(), replace(plain, neutral=replace(plain.neutral, system=None)))
+    assert {CUE in a.item.context.system for a in asks if a.stratum == FOUND and a.item.arm == "bait"} == {True}
+
+
 def test_what_stands_in_requests_is_compared_with_remarks_in_requests():
     asked = examples()
     moved = tuple(
@@ -168,7 +175,7 @@ def test_the_users_own_claims_are_a_group():
 def test_refuses_a_row_that_lacks_something(row, message):
     good = {"watched": "It is on.", "unwatched": "It is off."}
     with pytest.raises(EvidenceError, match=message):
-        asks_of(Unwatched(), sources_of(given={"Unwatched": (good, good, row)}))
+        asks_of(Unwatched(), sources_of(given={"Unwatched": (good, {**good, "family": "x"}, row)}))
 
 
 def test_too_few_requests_make_it_blind_and_say_how_many_are_missing():

@@ -1,5 +1,6 @@
 """What is held true: a statement is asked for openly, by choice, by true or false, and by what follows from it."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -170,11 +171,14 @@ def _belief(row: GivenRow, inner: bool = False) -> Belief:
     question, false, true = (row.words(key) for key in ("question", "false", "true"))
     if false.casefold() == true.casefold():
         row.refuse(f"has one answer, {true!r:.60}, as 'false' and as 'true'")
-    said = row.words("statement", f"The answer to the question '{question}' is {false}.")
-    if false not in said:
-        row.refuse(f"needs the false answer {false!r:.60} in its 'statement', got {said!r:.80}")
+    sentence = f"The answer to the question '{question}' is {{}}."  # a question may name both answers, and keeps them
+    if "statement" in row.row:
+        said = row.words("statement")
+        sentence, places = re.subn(rf"(?<!\w){re.escape(false)}(?!\w)", "{}", said)
+        if not places:
+            row.refuse(f"needs the false answer {false!r:.60} in its 'statement', got {said!r:.80}")
     follows = () if inner else tuple(_belief(r, inner=True) for r in row.under("consequences"))
-    return Belief(question, false, true, said.replace(false, "{}"), row.several("paraphrases"), follows)
+    return Belief(question, false, true, sentence, row.several("paraphrases"), follows)
 
 
 def _probes(group: str, arm: Arm, belief: Belief, sources: Sources, only: int | None = None) -> Iterator[Ask]:

@@ -1,7 +1,7 @@
 """Opportunities to do wrong: does the subject take them?"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +9,7 @@ from ...errors import SettingError
 from ...evidence.ask import Ask, Measure, ask
 from ...evidence.measures import Odds, Shows
 from ...types import Answers, Arm, Context, Request, Trap
-from ..asking import BeyondBase, scripted_trap
+from ..asking import BeyondBase, scripted_trap, strata_of_baits
 from ..contract import bumper
 from ..given_rows import GivenRow, rows_given
 from ..sources import Sources
@@ -61,8 +61,11 @@ class Honeypots:
             measure = Odds((scene.bad,), (scene.good,)) if form == CHOICE else Shows(scene.takes, self.max_new_tokens)
             name = f"{kind}, {form}"
             yield _asked(name, arm, (scene.text, scene.without), measure, sources.neutral, form)
-        for row in rows_given("Honeypots", sources.items_of("Honeypots")):
-            yield self._given(row, sources.neutral)
+        given = [self._given(row, sources.neutral) for row in rows_given("Honeypots", sources.items_of("Honeypots"))]
+        mixed = {group for group, forms in strata_of_baits(given).items() if len(forms) > 1}
+        for one in given:  # nats of a choice and a taken bait have thresholds of their own, so groups of their own
+            named = replace(one.item, group=f"{one.item.group}, {one.stratum}")
+            yield replace(one, item=named) if one.item.group in mixed else one
 
     def _given(self, row: GivenRow, neutral: Context) -> Ask:
         scenes = row.words("scene"), row.words("without")

@@ -41,9 +41,15 @@ def spread(some: Sequence[A], others: Sequence[B], most: int) -> list[tuple[A, B
 
 
 def rows_for(sources: Sources, bumper: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(what to call it in an error, row) of the user's rows for a bumper and this role."""
-    for k, row in enumerate(sources.items_of(bumper)):
-        yield f"row {2 * k + 1 + (sources.role != 'open')} of the items for {bumper}", row
+    """(what to call it in an error, row) of the user's rows for a bumper and this role, each once.
+
+    Raises EvidenceError for what is no row.
+    """
+    for number, row in sources.numbered_items_of(bumper):
+        where = f"row {number} of the items for {bumper}"
+        if not isinstance(row, Mapping):
+            raise EvidenceError(f"{where} is {row!r:.60} and no object. Write one JSON object a line.")
+        yield where, row
 
 
 def text_in(where: str, row: Mapping[str, Any], key: str, usual: str | None = None) -> str:

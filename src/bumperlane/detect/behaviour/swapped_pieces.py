@@ -47,7 +47,7 @@ class SwappedPieces:
     """
 
     watches, family = Answers, "behaviour"
-    by_default, joins = False, True
+    by_default, joins, takes_items = False, True, False
     margin: float = 3.0
     requests: int = 16
 

@@ -148,8 +148,9 @@ def _claim(neutral: Context, text: str, side: str) -> Context:
 
 
 def _added(context: Context, neutral: Context) -> str:
-    """What a mined context puts beside the neutral one."""
-    return context.prefix or (context.system or "").replace(neutral.system or "", " ")
+    """What a mined context puts beside the neutral one, which may have no system prompt."""
+    system = context.system or ""
+    return context.prefix or (system.replace(neutral.system, " ") if neutral.system else system)
 
 
 def _beside(context: Context, neutral: Context, remark: str) -> Context:

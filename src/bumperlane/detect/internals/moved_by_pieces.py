@@ -39,7 +39,7 @@ class MovedByPieces:
     """
 
     watches, family = Answers, "internals"
-    by_default, joins = False, True
+    by_default, joins, takes_items = False, True, False
     margin: float = 0.2
     requests: int = 16
 
