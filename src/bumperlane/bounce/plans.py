@@ -34,13 +34,13 @@ def fixes_before(earlier: Sequence[Bounce], fix: str, diff: str, rewind: int) ->
 
 
 def selected(earlier: Sequence[Bounce], new: Bounce, margins: Margins) -> str:
-    """What a verdict says of earlier ones, from which somebody may have learnt what sealed evidence asks; "" for none."""
+    """What a verdict says of earlier ones, which told somebody how sealed evidence answers; "" where there are none."""
     same = [b for b in earlier if _fix(b) == _fix(new) and _seen(b) != _seen(new)]
     told = f"The same fix was verified before, and called {_and(b.verdict for b in same)}." if same else ""
     if margins.tries > 1:
         told = (
-            f"{told} Sealed evidence had been read for {margins.tries - 1} other fix{'es' * (margins.tries > 2)} of this "
-            f"case, so equality is held to {margins.interval}s instead of 90%."
+            f"{told} Sealed evidence had been read for {margins.tries - 1} other fix{'es' * (margins.tries > 2)} of "
+            f"this case, so equality is held to {margins.interval}s instead of 90%."
         ).strip()
     return told
 

@@ -94,8 +94,8 @@ def _against_control(
     open_end = " That settles nothing: it takes more sealed requests." if passed is None else ""
     return passed, (
         f" Mean score {values['fixed'].mean():.2f}, in a run that never had the cause {values['control'].mean():.2f}, "
-        f"before the fix {values['hit'].mean():.2f}; difference to that run {difference.value:+.2f} ({margins.interval} "
-        f"{difference.low:+.2f} to {difference.high:+.2f}), margin {margin:.2f}.{open_end}"
+        f"before the fix {values['hit'].mean():.2f}; difference to that run {difference.value:+.2f} "
+        f"({margins.interval} {difference.low:+.2f} to {difference.high:+.2f}), margin {margin:.2f}.{open_end}"
     )
 
 
