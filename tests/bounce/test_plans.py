@@ -1,6 +1,10 @@
+import pytest
+
+from bumperlane.bounce.bounce import BounceSettings
 from bumperlane.bounce.compared import Margins
 from bumperlane.bounce.plans import change_plans, fixes_before, selected, with_bounce
 from bumperlane.case import Bounce, CheckResult
+from bumperlane.errors import SettingError
 
 
 def tried(fix="drop it", verdict="masked", failed=("sealed behaviour: X in 4 new contexts",), rewind=0):
@@ -63,3 +67,24 @@ def test_every_other_fix_before_it_counts_once_and_the_same_one_keeps_its_place(
 def test_fixes_that_are_tried_one_after_another_share_the_chance_of_a_lucky_pass():
     assert [round(Margins(tries=n).level, 3) for n in (1, 2, 5)] == [0.9, 0.95, 0.98]
     assert [Margins(tries=n).interval for n in (1, 2)] == ["90% interval", "95% interval"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"margin": 1.0}, "margin must be above 0 and below 1, got 1.0: at 1 the subject that was hit would count"),
+        ({"margin": float("inf")}, "margin must be above 0 and below 1, got inf"),
+        ({"margin": float("nan")}, "margin must be above 0 and below 1, got nan"),
+        ({"rate_margin": 1.5}, "rate_margin must be above 0 and below 1"),
+        ({"capability_margin": float("inf")}, "capability_margin must be above 0 and finite, got inf"),
+    ],
+)
+def test_margins_at_which_everything_is_equal_are_refused(given, said):
+    with pytest.raises(SettingError, match=said):
+        BounceSettings(**given)
+
+
+def test_margins_that_were_widened_are_told():
+    assert BounceSettings().wider == BounceSettings(margin=0.2).wider == ""
+    told = BounceSettings(margin=0.75, capability_margin=1).wider
+    assert told == "Margins were widened: margin 0.75 (usual: 0.33), capability_margin 1 (usual: 0.25)."

@@ -293,3 +293,19 @@ def test_without_a_checkpoint_before_the_last_quarter_that_baseline_tells_nothin
     run = SimpleNamespace(last=SimpleNamespace(step=32), checkpoints=[SimpleNamespace(step=s) for s in steps])
     probes = SimpleNamespace(count=lambda step: SimpleNamespace(rate=step))
     assert rate_without_the_end(SimpleNamespace(run=run, subject=lambda step: step), probes) == rate
+
+
+def test_a_directory_that_is_no_organism_is_told_before_any_other_is_played(stages, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / KEY).write_text('{"organism": "x"}')
+    done = CliRunner().invoke(main, ["game", str(stages.at), str(tmp_path / "broken"), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 2 and "does not say what was planted" in done.stderr and not stages.order
+
+
+def test_a_key_that_names_what_the_recipe_lacks_is_refused_before_training(stages):
+    key = json.loads((stages.at / KEY).read_text())
+    key["cause"]["decoys"] = {"tranches": ["nowhere"]}
+    (stages.at / KEY).write_text(json.dumps(key))
+    with pytest.raises(SettingError, match="names the tranche 'nowhere', which its recipe lacks"):
+        play(stages.at)
+    assert not stages.order

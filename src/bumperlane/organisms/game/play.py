@@ -22,8 +22,10 @@ from ...evidence.described import NAME, read_described
 from ...judge.check import check
 from ...judge.investigation import Investigation, Say, Settings, silent
 from ...recipes.edits import apply_edits
+from ...recipes.models import Recipe
 from ...recipes.provenance import content_key
 from ...recipes.run import Run
+from ...recipes.schema import load_recipe
 from ...recipes.train import train
 from ...recipes.tranches import read_examples
 from ...trace.experiments.budget import Budget
@@ -111,13 +113,25 @@ class Player:
         return planted_behaviour(self.organism) if self.planted.there else None
 
     @cached_property
+    def recipe(self) -> Recipe:
+        """The organism's, or that of the finished run which a directory made elsewhere brings instead."""
+        return Run.open(self.organism / "run").recipe if self._brings_its_run else load_recipe(self._recipe)
+
+    @cached_property
     def run(self) -> Run:
         """The organism's run; trained where it is not there. A directory made elsewhere brings its own."""
-        recipe = self.organism / "recipe.yaml"
-        if not recipe.is_file() and (self.organism / "run" / "run.json").is_file():
+        if self._brings_its_run:
             return Run.open(self.organism / "run")
         with self.costs("train"):
-            return train(recipe, self.organism / "run", self._training)
+            return train(self._recipe, self.organism / "run", self._training)
+
+    @property
+    def _recipe(self) -> Path:
+        return self.organism / "recipe.yaml"
+
+    @property
+    def _brings_its_run(self) -> bool:
+        return not self._recipe.is_file() and (self.organism / "run" / "run.json").is_file()
 
     @cached_property
     def inv(self) -> Investigation:
@@ -180,7 +194,7 @@ def play(organism: Path, settings: GameSettings | None = None, say: Say = silent
     row = played(player.organism)
     if row and row["asked"] == asked:
         return row
-    refuse_unknown(player.organism, planted, player.run.recipe)
+    refuse_unknown(player.organism, planted, player.recipe)  # before it is trained
     row = {**_loop(player), "cpu_s": player.spent, "asked": asked}
     write_json(player.home / ROW, row)
     return row
