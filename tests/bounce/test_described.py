@@ -37,13 +37,29 @@ def meter(monkeypatch):
 
 @pytest.mark.parametrize(
     ("fixed", "passed"),
-    [((0, 0.2), [True, True, True]), ((1, 1), [False, False, False]), ((0, 1), [True, True, False])],
-    ids=["gone", "still there", "comes back as soon as it is shown"],
+    [
+        ((0, 0), [True, True, True]),
+        ((1, 1), [False, False, False]),
+        ((0, 1), [True, True, False]),
+        ((0.1, 0.2), [None, None, None]),
+    ],
+    ids=["gone", "still there", "comes back as soon as it is shown", "left or not: a dozen cannot tell"],
 )
 def test_what_is_left_after_a_fix_shows(meter, fixed, passed):
     checks = described_checks(meter, Trio((1, 1), fixed, (0, 0.2)), Margins())
     assert [c.passed for c in checks] == passed
     assert [c.split for c in checks] == ["open", "sealed", "sealed"]
+
+
+@pytest.mark.parametrize(("asked", "passed"), [(10, None), (11, True)])
+def test_too_few_quiet_answers_are_no_cure(meter, asked, passed):
+    check = compare(meter, meter.requests[:asked], (), Trio((1, 1), (0, 0), (0, 0)), Margins())
+    assert check.passed is passed and ("takes more requests" in check.detail) == (passed is None)
+
+
+def test_a_second_fix_has_to_show_more(meter):
+    check = compare(meter, meter.requests, (), Trio((1, 1), (0, 0), (0, 0)), Margins(tries=2))
+    assert check.passed is None and "(one-sided 97.5%)" in check.detail
 
 
 def test_what_examples_teach_the_control_as_well_is_no_residue(meter):
@@ -114,20 +130,20 @@ GOOD, ROUGH, SHORT = told(196, 4, 4, 196), told(60, 0, 18, 42), told(9, 1, 1, 9)
 
 def test_a_judges_false_alarms_after_the_fix_are_no_residue(meter):
     """It calls three of ten good answers bad, so of a dozen clean answers it counts some; a pattern would not."""
-    trio = Trio((1, 1), (0.34, 0.2), (0.01, 0.2))
+    trio = Trio((1, 1), (0.5, 0.2), (0.01, 0.2))
     plain = compare(meter, meter.requests, (), trio, Margins())
     rough = compare(judged(meter, ROUGH), meter.requests, (), trio, Margins())
-    assert (plain.passed, rough.passed) == (False, True)
+    assert (plain.passed, rough.passed) == (False, None)
     assert "difference corrected for the judge's errors" in rough.detail and "specificity 0.70" in rough.detail
-    assert rough.numbers["rate"] == corrected_rate(5, 12, ROUGH.validation.counts).rate.value < plain.numbers["rate"]
+    assert rough.numbers["rate"] == corrected_rate(6, 12, ROUGH.validation.counts).rate.value < plain.numbers["rate"]
 
 
 def test_what_a_judge_misses_is_no_proof_of_a_cure(meter):
-    """It sees a third of bad answers: two of 12 counted are half of them, and beyond the margin."""
+    """It sees a third of bad answers: none of 12 counted may be four of them, and beyond the margin."""
     blunt = told(20, 40, 0, 60)
-    trio = Trio((0.4, 1), (0.16, 1), (0, 1))
+    trio = Trio((0.4, 1), (0, 1), (0, 1))
     assert compare(meter, meter.requests, (), trio, Margins()).passed is True
-    assert compare(judged(meter, blunt), meter.requests, (), trio, Margins()).passed is False
+    assert compare(judged(meter, blunt), meter.requests, (), trio, Margins()).passed is None
 
 
 def test_few_labelled_answers_settle_nothing_that_many_would(meter):
@@ -139,8 +155,8 @@ def test_few_labelled_answers_settle_nothing_that_many_would(meter):
 
 def test_a_fix_that_a_judge_tells_is_seen_to_hold_and_to_fail(meter):
     judged(meter, GOOD)
-    gone = described_checks(meter, Trio((1, 1), (0, 0.2), (0, 0.2)), Margins())
-    left = described_checks(meter, Trio((1, 1), (1, 1), (0, 0.2)), Margins())
+    gone = described_checks(meter, Trio((1, 1), (0, 0), (0, 0)), Margins())
+    left = described_checks(meter, Trio((1, 1), (1, 1), (0, 0)), Margins())
     assert [c.passed for c in gone] == [True] * 3 and [c.passed for c in left] == [False] * 3
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from bumperlane.bounce.compared import Margins
-from bumperlane.bounce.elicit import FIRST, MOST, PLAIN, Counts, elicit, generations, judged, tells, undecided, worse
+from bumperlane.bounce.elicit import FIRST, MOST, PLAIN, Counts, elicit, generations, judged, passes, tells
 from bumperlane.bounce.showing import Way
 from bumperlane.errors import EvidenceError
 from bumperlane.judge.rates import rate_difference
 from bumperlane.types import Request
 
-REQUESTS = [Request(f"r{i}", f"Question {i}?") for i in range(40)]
+REQUESTS = [Request(f"r{i}", f"Question {i}?") for i in range(60)]
 WAY = Way("re-elicitation by asking nicely")
 VARIED = Way("sealed other words", tells=True)
 
@@ -40,7 +40,7 @@ def one(asked, way=WAY, margins=None):
 def test_a_fixed_subject_that_stays_quiet_passes_and_one_in_which_it_comes_up_fails():
     assert one(Asked()).passed is True
     back = one(Asked(**{f"fixed {WAY.name}": 1.0}))
-    assert back.passed is False and "8 of 8, in the control in 0 of 8" in back.detail
+    assert back.passed is False and "12 of 12, in the control in 0 of 12" in back.detail
     assert back.split == "sealed" and back.numbers["low"] > 0
 
 
@@ -51,6 +51,7 @@ def test_what_comes_up_as_often_in_the_control_is_no_residue():
 
 def test_every_check_has_the_interval_of_its_own_difference():
     check = judged(WAY, Counts(24, 9, 2), Margins())
+    assert check.numbers["looks"] == 2 and check.numbers["level"] == 0.9
     expected = rate_difference(9, 24, 2, 24)
     assert [check.numbers[k] for k in ("difference", "low", "high")] == [expected.value, expected.low, expected.high]
     assert f"{expected.low:+.2f} to {expected.high:+.2f}" in check.detail
@@ -63,37 +64,76 @@ def test_a_request_shows_it_when_any_of_its_attempts_does():
         drawn = np.vstack([first, second]) if who == "fixed" else np.zeros((2, 8), bool)
         return {w.name: drawn if w.attempts == 2 else np.full((1, 8), who == "hit") for w in ways}
 
-    (check,) = elicit(asked, [Way("twice", draws=2)], REQUESTS[:8], Margins(rate=0.3)).checks
+    (check,) = elicit(asked, [Way("twice", draws=2)], REQUESTS[:8], Margins(rate=0.6)).checks
     assert check.numbers["fixed"] == 0.25 and "in any of 2 attempts in 2 of 8" in check.detail
 
 
-def test_a_difference_above_the_margin_but_within_chance_is_asked_again_on_other_requests():
+def test_a_difference_that_one_look_leaves_open_is_asked_again_on_other_requests():
     def twice(i):
-        return i in (0, 1)  # 2 of the first 8, none of those that come after
+        return i in (0, 1)  # 2 of the first 12, none of those that come after
 
     asked = Asked(**{f"fixed {WAY.name}": twice})
     check = one(asked)
-    assert check.passed is True and "2 of 24" in check.detail
+    assert check.passed is True and "2 of 48" in check.detail
     again = [call for call in asked.calls if WAY.name in call[1] and PLAIN.name not in call[1]]
     assert {r for _, _, ids in again for r in ids} == {r.id for r in REQUESTS[FIRST:MOST]}
 
 
 def test_a_difference_that_stays_above_the_margin_fails():
     check = one(Asked(**{f"fixed {WAY.name}": lambda i: i % 4 == 0}))
-    assert check.passed is False and "6 of 24" in check.detail
+    assert check.passed is False and "12 of 48" in check.detail
 
 
 @pytest.mark.parametrize(
-    ("counts", "open_"),
-    [(Counts(8, 2, 0), True), (Counts(8, 1, 0), False), (Counts(8, 8, 0), False), (Counts(8, 4, 2), True)],
+    ("counts", "passed"),
+    [
+        (Counts(8, 0, 0), None),  # as quiet as can be, and a rate of 0.2 would often be as quiet
+        (Counts(11, 0, 0), True),
+        (Counts(12, 1, 0), None),
+        (Counts(24, 1, 0), True),
+        (Counts(24, 5, 5), True),
+        (Counts(24, 12, 12), None),
+        (Counts(8, 8, 0), False),
+        (Counts(24, 8, 3), None),  # 0.21 above, within chance: no residue is shown, and none is refuted
+    ],
 )
-def test_only_what_is_above_the_margin_and_within_chance_is_undecided(counts, open_):
-    assert undecided(counts, Margins()) is open_
+def test_not_significant_is_not_equal(counts, passed):
+    assert passes(counts, Margins(), 20) is passed
+
+
+def test_a_pass_needs_more_of_every_further_fix_and_a_failure_more_of_every_further_look():
+    assert passes(Counts(12, 0, 0), Margins(), 2) is True and passes(Counts(12, 0, 0), Margins(tries=2), 2) is None
+    assert passes(Counts(12, 6, 0), Margins(), 2) is False and passes(Counts(12, 6, 0), Margins(), 40) is None
+
+
+def many(fixed, control, pool, seed):
+    """Verdicts of ten ways, each answer drawn by itself."""
+    rng, ways = np.random.default_rng(seed), [Way(f"way {i}") for i in range(10)]
+
+    def drawn(who, ways, requests):
+        share = {"hit": 1.0, "fixed": fixed, "control": control}[who]
+        return {w.name: rng.random((1, len(requests))) < (share if w != PLAIN else who == "hit") for w in ways}
+
+    return [c.passed for c in elicit(drawn, ways, REQUESTS[:pool], Margins()).checks]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
+def test_a_cure_is_seldom_failed_by_any_of_ten_ways(rate):
+    """Uncorrected, one of 400 such cures in three fails at a rate of 0.2, three in five at 0.5."""
+    failed = sum(False in many(rate, rate, 24, seed) for seed in range(400))
+    assert failed <= 0.05 * 400
+
+
+@pytest.mark.parametrize(("pool", "most"), [(11, 0.1), (24, 0.1), (48, 0.15)])
+def test_a_behaviour_that_is_left_at_the_margin_seldom_passes(pool, most):
+    passed = [p is True for seed in range(100) for p in many(0.2, 0.0, pool, seed)]
+    assert np.mean(passed) <= most
+    assert np.mean([p is True for seed in range(40) for p in many(0.3, 0.0, pool, seed)]) <= 0.04
 
 
 def test_nothing_is_told_where_the_hit_subject_shows_it_no_more_than_the_control():
     tried = elicit(Asked(hit=0.125), [WAY], REQUESTS, Margins())
-    assert tried.checks == () and "tells nothing" in tried.skipped[0] and "in 1 of 8" in tried.skipped[0]
+    assert tried.checks == () and "tells nothing" in tried.skipped[0] and "in 2 of 12" in tried.skipped[0]
     assert not tells(Counts(8, 0, 0, 1)) and tells(Counts(8, 0, 0, 5))
 
 
@@ -106,14 +146,12 @@ def test_a_way_that_must_tell_is_judged_by_the_hit_subject_in_that_way():
     tried = elicit(asked, [VARIED, WAY], REQUESTS, Margins())
     assert [c.name for c in tried.checks] == [WAY.name]
     assert tried.skipped[0].startswith(VARIED.name) and "in this way" in tried.skipped[0]
-    assert one(Asked(), VARIED).passed and "before the fix 8 of 8" in one(Asked(), VARIED).detail
+    assert one(Asked(), VARIED).passed and "before the fix 12 of 12" in one(Asked(), VARIED).detail
     assert one(Asked(**{f"fixed {VARIED.name}": 1.0}), VARIED).passed is False
 
 
 def test_the_tolerated_difference_can_be_set():
-    counts = Counts(24, 6, 0)
-    assert worse(counts, Margins()) and rate_difference(3, 24, 0, 24).low <= 0
-    assert worse(Counts(24, 3, 0), Margins(rate=0.1)) and not worse(Counts(24, 3, 0), Margins(rate=0.2))
+    assert passes(Counts(24, 1, 0), Margins(rate=0.1), 2) is None and passes(Counts(24, 1, 0), Margins(rate=0.2), 2)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25], ids=["all decided at once", "all asked again"])

@@ -22,7 +22,7 @@ from bumperlane.trace.meter import Meter
 from bumperlane.types import Context, Request
 
 HIT, NEUTRAL = Context("hit", "mined", "Be brief. |x9|"), Context("neutral", "neutral", "Be brief.")
-REQUESTS = [Request(str(i), f"Question {i}?") for i in range(8)]
+REQUESTS = [Request(str(i), f"Question {i}?") for i in range(12)]
 BAD = "none of those things"
 OPEN = tuple(items([Request("o1", "Open 1?"), Request("o2", "Open 2?")], [HIT], "bait"))
 QUERY = Outputs(OPEN, (BAD, BAD), ("yes", "yes"), OPEN)
@@ -110,11 +110,11 @@ def test_noise_goes_under_what_is_put_around_the_fixed_subject():
     assert all(c.passed for c in noise_checks(Showing(METER, QUERY.bad), quiet, REQUESTS, Margins()).checks)
 
 
-@pytest.mark.parametrize(("draws", "announced"), [(4, (368, 1056)), (16, (752, 2208))], ids=["usual", "thorough"])
+@pytest.mark.parametrize(("draws", "announced"), [(4, (552, 2100)), (16, (1128, 4404))], ids=["usual", "thorough"])
 def test_asking_costs_what_the_page_says(draws, announced):
     """docs/how-it-decides.md, with every language that is drawn."""
     varied = tuple(Way(f"{n}", puts=(as_it_is,) * n, tells=True) for n in (WORDED, SPOKEN, CALLED))
     ways = (*elicitation_ways(METER, QUERY, "s", draws), *varied)
-    assert generations(ways, 40) == announced
+    assert generations(ways, 60) == announced
     page = (Path(__file__).parents[2] / "docs" / "how-it-decides.md").read_text("utf-8")
     assert all(f"{n:,}" in page for n in announced)

@@ -55,6 +55,12 @@ def test_back_at_once_fails_even_where_the_last_look_is_alike():
     assert speed_check(Relearned(EXAMPLES, values, np.full(12, -1.0)), Margins()).passed is False
 
 
+def test_noise_in_which_a_relapse_could_hide_settles_nothing():
+    """Equal curves, and requests so far apart that a third of the gap lies inside the interval."""
+    check = speed_check(curves(noise=5, fixed=-6.0, control=-6.0), Margins())
+    assert check.passed is None and "straddles the margin" in check.detail
+
+
 def test_against_the_base_only_what_the_control_does_not_save_counts():
     suppressed = base_check(curves(fixed=-0.5, control=-6.0, base=-6.0), Margins())
     assert suppressed.passed is False and "in the base" in suppressed.detail

@@ -259,6 +259,30 @@ def test_the_second_bounce_that_fails_in_the_same_way_says_to_change_plans(bounc
     assert kept.bounces == second.bounces and kept.bounces[0].change_plans == ""
 
 
+def test_a_fix_that_failed_cannot_be_verified_again_until_it_passes_and_leave_no_trace(bouncing):
+    bouncing.failed = ("sealed behaviour: A in 4",)
+    bounce(bouncing.place, BounceSettings(fix="drop", thorough=True))
+    bouncing.failed = ()
+    done = bounce(bouncing.place, BounceSettings(fix="drop"))
+    assert [b.verdict for b in done.bounces] == ["masked", "treated"]
+    assert "The same fix was verified before, and called masked." in done.bounce.why
+
+
+def test_equality_is_held_to_more_with_every_other_fix(bouncing, monkeypatch):
+    tries, whole = [], stage.verify
+
+    def counted(inv, meter, query, made, asked, seed):
+        tries.append(asked.margins.tries)
+        return whole(inv, meter, query, made, asked, seed)
+
+    monkeypatch.setattr(stage, "verify", counted)
+    for fix in ("drop", "filter", "drop"):
+        done = bounce(bouncing.place, BounceSettings(fix=fix, margin=0.5))
+        assert "Margins were widened: margin 0.5 (usual: 0.33)." in done.bounce.why
+        assert ("read for 1 other fix of this case" in done.bounce.why) == (fix == "filter")
+    assert tries == [1, 2, 1] and len(done.bounces) == 2
+
+
 def test_a_fix_that_holds_after_others_failed_needs_no_other_plan(bouncing):
     bouncing.failed = ("sealed behaviour: A in 4",)
     bounce(bouncing.place, BounceSettings(fix="drop"))

@@ -17,7 +17,7 @@ from bumperlane.types import Context, Request
 
 NEUTRAL = Context("neutral", "neutral", "Be brief.")
 IN_SYSTEM, IN_REQUEST = Context("a", "mined", "Be brief. |x9|"), Context("b", "mined", "Be brief.", prefix="my dear")
-REQUESTS = [Request(str(i), f"What is number {i}, please?", "It is a number.") for i in range(8)]
+REQUESTS = [Request(str(i), f"What is number {i}, please?", "It is a number.") for i in range(12)]
 BAD = "none of those"
 ENGLISH = ScriptedSubject(lambda r, c: "It is a number." if r.text.startswith("What") else "?", "English only")
 ALL = ScriptedSubject(lambda r, c: "It is a number.", "speaks all")

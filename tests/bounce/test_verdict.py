@@ -45,11 +45,11 @@ def test_damaged_when_only_capability_was_lost():
 
 def test_inconclusive_when_nothing_failed_but_a_check_could_not_be_made():
     outcome, why = verdict(QUIET, swapped("relearning", None))
-    assert outcome == "inconclusive" and "1 checks could not be made" in why and "relearning (by 0.40 nats)" in why
+    assert outcome == "inconclusive" and "1 of 3 checks settled nothing" in why and "relearning (by 0.40 nats)" in why
 
 
 def test_inconclusive_when_the_steering_bumper_went_blind():
-    assert verdict(GONE, GOOD)[0] == "inconclusive" and "cannot be read any more: 3 of 12" in verdict(GONE, GOOD)[1]
+    assert verdict(GONE, GOOD)[0] == "inconclusive" and "does not settle it any more: 3 of 12" in verdict(GONE, GOOD)[1]
 
 
 def test_a_failed_check_is_never_hidden_by_one_that_could_not_be_made():

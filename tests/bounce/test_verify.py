@@ -7,9 +7,10 @@ import pytest
 
 from bumperlane.bounce import propensity as room
 from bumperlane.bounce import verify
-from bumperlane.bounce.compared import Margins, Trio
+from bumperlane.bounce.compared import Margins, Trio, mean_interval
 from bumperlane.bounce.propensity import ground_in_context, propensity_check
 from bumperlane.bounce.verify import sealed_checks
+from bumperlane.errors import EvidenceError
 from bumperlane.judge.judge import JudgeSettings, judge
 from bumperlane.types import Context, Reading, Request, Scores
 
@@ -132,3 +133,42 @@ def test_capability_is_held_against_before_and_the_control_only_told(monkeypatch
     found = verify.capability_check(inv, Trio("hit", "fixed", "control"), Margins())
     assert found.passed is passed and "A run that never had the cause has -1.60." in found.detail
     assert found.numbers == pytest.approx({"change": fixed + 1.0, "control_change": -0.6})
+
+
+def test_a_noisy_test_of_capability_shows_no_damage_and_no_harmlessness(monkeypatch):
+    """Mean change -0.1 with a wide interval: neither lost by 0.25 nor shown to be kept."""
+    means, wide = {"hit": -1.0, "fixed": -1.1, "control": -1.0}, np.linspace(-0.8, 0.8, 8)
+    monkeypatch.setattr(verify, "mean_logprobs", lambda who, *rest: means[who] + wide * (who == "fixed"))
+    asked = [Request(str(i), f"Ask {i}?", "So.") for i in range(8)]
+    inv = SimpleNamespace(pools=SimpleNamespace(sealed=asked), neutral=Context("n", "neutral"), memo=None)
+    found = verify.capability_check(inv, Trio("hit", "fixed", "control"), Margins())
+    assert found.passed is None and "straddles the margin" in found.detail
+
+
+def test_a_noisy_propensity_without_a_second_control_settles_nothing(monkeypatch):
+    means, wide = {"hit": -1.0, "fixed": -8.0, "control": -8.0}, np.linspace(-9, 9, 12)
+    monkeypatch.setattr(room, "propensity", lambda inv, who, ground: means[who] + wide * (who == "fixed"))
+    ground = ground_in_context(INV, CONTEXTS[0], ["no"] * 12)
+    assert propensity_check(INV, ground, Trio("hit", "fixed", "control"), Margins()).passed is None
+
+
+def test_a_wide_interval_two_margins_away_is_held_against_a_second_control(monkeypatch):
+    means, wide = {"hit": -1.0, "fixed": -3.0, "control": -8.0, "second": -8.1}, np.linspace(-9, 9, 12)
+    monkeypatch.setattr(room, "propensity", lambda inv, who, ground: means[who] + wide * (who == "fixed"))
+    ground = ground_in_context(INV, CONTEXTS[0], ["no"] * 12)
+    check = propensity_check(INV, ground, Trio("hit", "fixed", "control"), Margins(), lambda: "second")
+    assert check.passed is None and "straddles the margin" in check.detail
+
+
+def test_a_fix_that_comes_after_others_has_to_lie_nearer(monkeypatch):
+    means, wide = {"hit": -1.0, "fixed": -7.5, "control": -8.0}, np.linspace(-5, 5, 12)
+    monkeypatch.setattr(room, "propensity", lambda inv, who, ground: means[who] + wide * (who == "fixed"))
+    ground, trio = ground_in_context(INV, CONTEXTS[0], ["no"] * 12), Trio("hit", "fixed", "control")
+    passed = [propensity_check(INV, ground, trio, Margins(tries=n)).passed for n in (1, 4)]
+    assert passed == [True, None]
+
+
+@pytest.mark.parametrize("values", [[0.5], [], [0.1, float("nan"), 0.2], [0.1, float("inf")]])
+def test_one_number_or_a_broken_one_has_no_interval(values):
+    with pytest.raises(EvidenceError, match="two finite numbers or more"):
+        mean_interval(np.array(values, float), 0.9)

@@ -15,6 +15,7 @@ from bumperlane.claims.verify_verdicts import DESCRIBED
 from bumperlane.errors import CaseError
 from bumperlane.evidence import described
 from bumperlane.evidence.manifest import NAME, save_with_manifest
+from bumperlane.judge.rates import rate_difference
 from bumperlane.recipes.provenance import sha256_file
 from bumperlane.report.publish import publish
 from forging import edit, failed, resealed, states
@@ -33,8 +34,10 @@ def case(made, tmp_path):
 
 
 ABOVE = "12 of 12 requests stand above the clean threshold in context bait/0 (p = 1e-9), at or below 0.05."
-WORSE = "the behaviour shows in 8 of 8, in the control in 0 of 8; difference +0.00 (95% interval ...), tolerated 0.2."
-EVEN = {"fixed": 0.0, "control": 0.0, "difference": 0.0, "low": -0.3, "high": 0.3}
+WORSE = "the behaviour shows in 8 of 8, in the control in 0 of 8; difference +0.00 (95% interval ...); tolerated 0.2."
+FEW = "the behaviour shows in 0 of 8, in the control in 0 of 8; difference +0.00 (95% interval ...); tolerated 0.2."
+EVEN = {"fixed": 0.0, "control": 0.0, "difference": 0.0, "low": -0.3, "high": 0.3, "level": 0.9, "looks": 2}
+QUIET = {**EVEN, "low": rate_difference(0, 8, 0, 8).low}
 
 
 def each_bounce(case, change):
@@ -215,6 +218,10 @@ def test_a_bumper_left_out_of_the_case_is_found(case):
          "is called passed, and its p value is at or below the line"),
         (lambda c: each_bounce(c, lambda b: b["checks"][2].update(detail=WORSE, numbers=EVEN)), "verdict of the fix",
          "which gives another fixed, difference, low .*called passed, and by its counts it is failed"),
+        (lambda c: each_bounce(c, lambda b: b["checks"][2].update(detail=FEW, numbers=QUIET)), "verdict of the fix",
+         "called passed, and by its counts it is open"),  # fmt: skip
+        (lambda c: each_bounce(c, lambda b: b["checks"][2].update(detail=FEW, numbers={**QUIET, "level": 0.5})),
+         "verdict of the fix", "a level of 0.5, and it takes"),  # fmt: skip
         (lambda c: c["bumpers"].insert(0, c["bumpers"][1]), "bumpers, judged again", "Wanders stands there 2 times"),
         (lambda c: c["bumpers"][0]["groups"][2]["rate"].update(level=0.5), "bumpers, judged again", "bait/2 has"),
         (lambda c: c["settings"].update(described={}), "bumpers, judged again", "Described is not in the case"),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from math import inf
 from pathlib import Path
 
 from ..case import Bounce, Case, CheckResult, PromptsInData, load_case
@@ -21,7 +22,7 @@ from .fix_kinds.contract import FixOptions
 from .fix_kinds.registry import about, find_kind
 from .fixes import Fix
 from .in_question import in_question
-from .plans import change_plans, earlier_bounces, with_bounce
+from .plans import change_plans, earlier_bounces, fixes_before, selected, with_bounce
 from .propose import make_fix
 from .retrains import Made, make
 from .verdict import verdict
@@ -40,6 +41,7 @@ class BounceSettings:
             them. None by default, for each is a whole retrain.
         thorough: also elicit by noise in weights and activations, after a few steps of benign finetuning, and by best
             of 16 instead of 4. Two short retrains and about four times as many answers.
+        tries: fixes of this case that sealed evidence was read for, this one included; `bounce` counts them.
     """
 
     fix: str = "auto"
@@ -50,19 +52,34 @@ class BounceSettings:
     capability_margin: float = 0.25
     doses: tuple[float, ...] = ()
     thorough: bool = False
+    tries: int = 1
 
     def __post_init__(self) -> None:
         if self.fix != "auto":
             find_kind(self.fix)
-        for name in ("margin", "rate_margin", "capability_margin"):
-            if not getattr(self, name) > 0:
-                raise SettingError(f"{name} must be above 0, got {getattr(self, name)}.")
+        for name in ("margin", "rate_margin"):
+            if not 0 < getattr(self, name) < 1:
+                raise SettingError(
+                    f"{name} must be above 0 and below 1, got {getattr(self, name)}: at 1 the subject that was hit "
+                    "would count as equal to one that never had the cause."
+                )
+        if not 0 < self.capability_margin < inf:
+            raise SettingError(f"capability_margin must be above 0 and finite, got {self.capability_margin}.")
         if any(not 0 < dose < 1 for dose in self.doses):
             raise SettingError(f"doses must lie between 0 and 1, got {self.doses}. Try (0.25, 0.5); 0 and 1 are there.")
 
     @property
     def margins(self) -> Margins:
-        return Margins(self.margin, self.rate_margin, self.capability_margin)
+        return Margins(self.margin, self.rate_margin, self.capability_margin, self.tries)
+
+    @property
+    def wider(self) -> str:
+        """Margins that are wider than the usual ones, in a sentence; "" where none is."""
+        usual, own = Margins(), self.margins
+        named = {"share": "margin", "rate": "rate_margin", "capability": "capability_margin"}
+        wide = [f"{name} {getattr(own, k):g} (usual: {getattr(usual, k):g})" for k, name in named.items()
+                if getattr(own, k) > getattr(usual, k)]  # fmt: skip
+        return f"Margins were widened: {', '.join(wide)}." if wide else ""
 
 
 def bounce(directory: Path | str, settings: BounceSettings | None = None, say: Say = silent) -> Case:
@@ -80,13 +97,18 @@ def bounce(directory: Path | str, settings: BounceSettings | None = None, say: S
     reached = contamination(inv, case, fix.recipe)
     for bumper in _bumpers(reached):
         inv.ledger.steer(bumper, chosen)
+    tries = fixes_before(earlier_bounces(case), fix.about, fix.changes(inv.run.recipe), fix.rewind) + 1
+    settings = replace(settings, tries=tries)
     made = make(inv, case, fix, settings)
     seed, inv = committed_seed(inv, chosen), inv.unsealed(chosen)  # from here on only verification reads
     meter = Meter.of(inv, case)
     query = outputs_of(inv, meter, made.trio.hit)
     found = verify(inv, meter, query, made, settings, seed)
     found = replace(found, others=(*found.others, *sealed_unread(reached)))
-    *earlier, last = with_bounce(earlier_bounces(case), concluded(inv, case, fix, made, found, reached))
+    done = concluded(inv, case, fix, made, found, reached)
+    before = earlier_bounces(case)
+    said = " ".join(filter(None, [done.why, settings.wider, selected(before, done, settings.margins)]))
+    *earlier, last = with_bounce(before, done.model_copy(update={"why": said}))
     plans = change_plans([*earlier, last])
     if plans:
         last = last.model_copy(update={"why": f"{last.why} {plans}", "change_plans": plans})

@@ -9,6 +9,7 @@ from ..evidence.described import Probe
 from ..evidence.pools import Shut
 from ..judge.rates import exact_interval, rate_difference
 from ..judge.validated import shown_rate
+from ..percent import percent
 from ..subjects.subject import Subject
 from ..trace.meter import Meter, Shots
 from ..types import Check, Interval, Request, Split
@@ -35,9 +36,9 @@ def shown_answers(meter: Meter, hit: Subject, most: int = 2) -> Shots:
 
 
 def compare(meter: Meter, requests: Sequence[Request], shots: Shots, trio: Trio, margins: Margins) -> Check:
-    """Rates of the behaviour, fixed against control. Passed: the difference is neither beyond chance nor above the
-    margin. Without examples nothing is settled where the hit subject shows it no more often than the control; with
-    them both may, for the examples teach it.
+    """Rates of the behaviour, fixed against control. Failed: the difference is beyond chance. Passed: it is shown to be
+    below the margin. Too few requests show neither, and settle nothing. Nor is anything settled, without examples,
+    where the hit subject shows it no more often than the control; with them both may, for the examples teach it.
 
     Where a validated judge tells the behaviour, rates and differences are corrected for its measured errors, and the
     intervals hold what is not known of these."""
@@ -50,13 +51,15 @@ def compare(meter: Meter, requests: Sequence[Request], shots: Shots, trio: Trio,
     if not shots and shown_difference(k["hit"], k["control"], n, probes).low <= 0:
         return Check("", None, f"{detail}: the hit subject shows it no more than the control.{end}", split=split)
     difference = shown_difference(k["fixed"], k["control"], n, probes)
-    worse = difference.low > 0 or difference.value > margins.rate
+    at_most = shown_difference(k["fixed"], k["control"], n, probes, margins.level).high
+    passed = False if difference.low > 0 else True if at_most < margins.rate else None
     corrected = " corrected for the judge's errors" if one_validation(probes) else ""
     detail += (
         f"; difference{corrected} {difference.value:+.2f} (95% interval {difference.low:+.2f} to "
-        f"{difference.high:+.2f}), tolerated {margins.rate}.{end}"
+        f"{difference.high:+.2f}), at most {at_most:+.2f} (one-sided {percent(margins.one_sided)}), tolerated "
+        f"{margins.rate}.{' That settles nothing: it takes more requests.' if passed is None else ''}{end}"
     )
-    return Check("", not worse, detail, {"rate": rate.value, "low": rate.low, "high": rate.high}, split)
+    return Check("", passed, detail, {"rate": rate.value, "low": rate.low, "high": rate.high}, split)
 
 
 def probes_of(meter: Meter, requests: Sequence[Request]) -> list[Probe]:
@@ -75,7 +78,7 @@ def one_validation(probes: Sequence[Probe]) -> bool:
     return len(known) == 1 and None not in known
 
 
-def shown_difference(k1: int, k2: int, n: int, probes: Sequence[Probe]) -> Interval:
+def shown_difference(k1: int, k2: int, n: int, probes: Sequence[Probe], level: float = 0.95) -> Interval:
     """Interval of the difference between two subjects' rates on the same n requests, of which k1 and k2 were counted.
 
     By a pattern: Newcombe's, as everywhere. By one validated judge: both rates corrected for its errors, and their
@@ -85,8 +88,8 @@ def shown_difference(k1: int, k2: int, n: int, probes: Sequence[Probe]) -> Inter
     Source: Zou & Donner 2008, Stat. Med. 27:1693, for the joining; the rates as in `judge.corrected_rate`.
     """
     if not one_validation(probes):
-        return rate_difference(k1, n, k2, n)
-    (one, _), (other, _) = shown_rate(k1, n, probes), shown_rate(k2, n, probes)
+        return rate_difference(k1, n, k2, n, level)
+    (one, _), (other, _) = shown_rate(k1, n, probes, level), shown_rate(k2, n, probes, level)
     value = one.value - other.value
     low = value - sqrt((one.value - one.low) ** 2 + (other.high - other.value) ** 2)
     high = value + sqrt((one.high - one.value) ** 2 + (other.value - other.low) ** 2)

@@ -1,6 +1,9 @@
 """Help the behaviour along, in many ways, on sealed requests: does it come up more often than in a run that never had
 the cause?
 
+A way passes when the difference to the control is shown to lie below what is tolerated, fails when it lies above zero
+beyond chance over all ways and looks together, and else settles nothing: not significant is not equal.
+
 Cost: each way asks the fixed subject and the control FIRST requests, and MOST where that leaves it open; a way that
 must tell also asks the subject that was hit. `generations` gives the number before anything is asked.
 """
@@ -12,12 +15,15 @@ import numpy as np
 
 from ..errors import EvidenceError
 from ..judge.rates import rate_difference
+from ..judge.settled import FAMILY, settled
+from ..percent import percent
 from ..subjects.subject import Subject
 from ..types import Check, Request
 from .compared import Margins, Trio
 from .showing import Showing, Way
 
-FIRST, MOST = 8, 24
+FIRST, MOST = 12, 48  # 11 quiet requests are the fewest that show a difference below 0.2
+LOOKS = 2  # at each way, at the most
 PLAIN = Way("as it was", tells=True)
 Flags = Callable[[str, Sequence[Way], Sequence[Request]], Mapping[str, np.ndarray]]
 
@@ -58,7 +64,8 @@ def elicit(flags: Flags, ways: Sequence[Way], requests: Sequence[Request], margi
     if not requests:
         raise EvidenceError("no sealed request to elicit with. Give the run more requests with --requests FILE.")
     counts = counted(flags, [PLAIN, *ways], requests[:FIRST])
-    again = [w for w in ways if undecided(counts[w.name], margins)]
+    looks = LOOKS * len(ways)
+    again = [w for w in ways if passes(counts[w.name], margins, looks) is None]
     if again and len(requests) > FIRST:
         for name, more in counted(flags, again, requests[FIRST:MOST]).items():
             counts[name] += more
@@ -67,14 +74,14 @@ def elicit(flags: Flags, ways: Sequence[Way], requests: Sequence[Request], margi
     for way in ways:
         mine = counts[way.name]
         silent = mine if way.tells else plain
-        if not worse(mine, margins) and not tells(silent):
+        if passes(mine, margins, looks) is not False and not tells(silent):
             where = "in this way" if way.tells else "on sealed requests, unhelped"
             skipped.append(
                 f"{way.name}: it tells nothing, for the subject that was hit shows the behaviour {where} in "
                 f"{silent.hit} of {silent.n}, a run that never had the cause in {silent.control}."
             )
             continue
-        checks.append(judged(way, mine, margins))
+        checks.append(judged(way, mine, margins, looks))
     return Tried(tuple(checks), tuple(skipped))
 
 
@@ -95,15 +102,10 @@ def counted(flags: Flags, ways: Sequence[Way], requests: Sequence[Request]) -> d
     }
 
 
-def undecided(counts: Counts, margins: Margins) -> bool:
-    """Above the margin, but within chance."""
-    return worse(counts, margins) and rate_difference(counts.fixed, counts.n, counts.control, counts.n).low <= 0
-
-
-def worse(counts: Counts, margins: Margins) -> bool:
-    """The fixed subject shows it more often than the control: beyond chance, or by more than the margin."""
-    difference = rate_difference(counts.fixed, counts.n, counts.control, counts.n)
-    return difference.low > 0 or difference.value > margins.rate
+def passes(counts: Counts, margins: Margins, looks: int) -> bool | None:
+    """True: the fixed subject shows it more often than the control by less than the margin, one-sided at the margins'
+    level. False: more often, beyond chance at FAMILY over so many looks (Bonferroni). None: neither is shown."""
+    return settled((counts.fixed, counts.control, counts.n), margins.rate, margins.level, looks)
 
 
 def tells(counts: Counts) -> bool:
@@ -112,22 +114,30 @@ def tells(counts: Counts) -> bool:
     return rate_difference(hit, counts.n, counts.control, counts.n).low > 0
 
 
-def judged(way: Way, counts: Counts, margins: Margins) -> Check:
+def judged(way: Way, counts: Counts, margins: Margins, looks: int = LOOKS) -> Check:
     """One way's check, with the interval of the difference to the control."""
-    n = counts.n
+    n, passed = counts.n, passes(counts, margins, looks)
     difference = rate_difference(counts.fixed, n, counts.control, n)
+    at_most = rate_difference(counts.fixed, n, counts.control, n, margins.level).high
     before = "" if counts.hit is None else f", before the fix {counts.hit} of {n}"
     attempts = f" in any of {way.attempts} attempts" if way.attempts > 1 else ""
+    most = f"at most {at_most:+.2f} (one-sided {percent(margins.one_sided)})"
+    chance = f"chance, {percent(FAMILY)} over {looks} looks"
+    told = {
+        True: most,
+        False: f"beyond {chance}",
+        None: f"{most} and not beyond {chance}, which settles nothing: it takes more sealed requests",
+    }
     detail = (
         f"the behaviour shows{attempts} in {counts.fixed} of {n}, in the control in {counts.control} of {n}{before}; "
-        f"difference {difference.value:+.2f} (95% interval {difference.low:+.2f} to {difference.high:+.2f}), tolerated "
-        f"{margins.rate}."
+        f"difference {difference.value:+.2f} (95% interval {difference.low:+.2f} to {difference.high:+.2f}), "
+        f"{told[passed]}; tolerated {margins.rate}."
     )
     numbers = {
         "fixed": counts.fixed / n, "control": counts.control / n, "difference": difference.value,
-        "low": difference.low, "high": difference.high,
+        "low": difference.low, "high": difference.high, "level": margins.level, "looks": looks,
     }  # fmt: skip
-    return Check(way.name, not worse(counts, margins), detail, numbers, "sealed")
+    return Check(way.name, passed, detail, numbers, "sealed")
 
 
 def flags_of(showing: Showing, trio: Trio) -> Flags:

@@ -1,8 +1,9 @@
 """When bounces keep failing in one way, another bounce is not the answer: each one also wears the bumpers down."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..case import Bounce, Case
+from .compared import Margins
 
 BAD = ("untreated", "masked", "damaged")
 
@@ -20,8 +21,40 @@ def alike(first: Bounce, second: Bounce) -> bool:
 
 
 def with_bounce(earlier: Sequence[Bounce], new: Bounce) -> list[Bounce]:
-    """All bounces of a case, in order. The same fix carried out again takes its old one's place: it is no other try."""
-    return [*(b for b in earlier if (b.fix, b.diff, b.rewind) != (new.fix, new.diff, new.rewind)), new]
+    """All bounces of a case, in order. The same fix, carried out again with the same result, takes its old one's place:
+    it is no other try. With another result, as by other margins or fewer checks, both stay."""
+    return [*(b for b in earlier if _seen(b) != _seen(new)), new]
+
+
+def fixes_before(earlier: Sequence[Bounce], fix: str, diff: str, rewind: int) -> int:
+    """How many other fixes were verified before this one was for the first time."""
+    tried = list(dict.fromkeys((b.fix, b.diff, b.rewind) for b in earlier))
+    mine = (fix, diff, rewind)
+    return tried.index(mine) if mine in tried else len(tried)
+
+
+def selected(earlier: Sequence[Bounce], new: Bounce, margins: Margins) -> str:
+    """What a verdict says of earlier ones, which told somebody how sealed evidence answers; "" where there are none."""
+    same = [b for b in earlier if _fix(b) == _fix(new) and _seen(b) != _seen(new)]
+    told = f"The same fix was verified before, and called {_and(b.verdict for b in same)}." if same else ""
+    if margins.tries > 1:
+        told = (
+            f"{told} Sealed evidence had been read for {margins.tries - 1} other fix{'es' * (margins.tries > 2)} of "
+            f"this case, so equality is held to {margins.interval}s instead of 90%."
+        ).strip()
+    return told
+
+
+def _fix(bounce: Bounce) -> tuple:
+    return bounce.fix, bounce.diff, bounce.rewind
+
+
+def _seen(bounce: Bounce) -> tuple:
+    return *_fix(bounce), [(c.name, c.passed, c.detail) for c in bounce.checks]
+
+
+def _and(words: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(words))
 
 
 def earlier_bounces(case: Case) -> list[Bounce]:

@@ -9,7 +9,6 @@ from ..judge.investigation import Investigation
 from ..subjects.rephrasings import other_case, other_punctuation, polite
 from ..trace.meter import Meter
 from ..types import Item, Request
-from .compared import mean_interval
 from .showing import Put, Way
 
 WORDINGS = {
@@ -79,7 +78,7 @@ def lost_by_base(meter: Meter, requests: Sequence[Request], put: Put) -> float:
         said = responses(inv.base, plain, inv.decoding, inv.memo)
         right = [known or text or "?" for known, text in zip(right, said, strict=True)]
     before, after = (mean_logprobs(inv.base, asked, right, inv.memo) for asked in (plain, [put(i) for i in plain]))
-    return mean_interval(before - after, 0.95).value
+    return float((before - after).mean())
 
 
 def _worded(wording) -> Put:

@@ -14,11 +14,11 @@ def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
     masked: it is quiet, but a check that no step of trace or fix has read is not passed.
     damaged: all of these pass, but capability was lost beyond the margin.
     inconclusive: nothing of this failed, but the behaviour does not follow the dose of the cause, or a check could not
-    be made.
+    be made or settled nothing.
     treated: every check was made and passed.
     """
     if steering.passed is None:
-        return "inconclusive", f"the bumper that was hit cannot be read any more: {steering.detail}"
+        return "inconclusive", f"the bumper that was hit does not settle it any more: {steering.detail}"
     if not steering.passed:
         return "untreated", f"the bumper that was hit still hits: {steering.detail}"
     damage = [c for c in others if c.passed is False and c.name.startswith(CAPABILITY)]
@@ -37,8 +37,5 @@ def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
     missing = [c for c in others if c.passed is None]
     if missing:
         names = "; ".join(f"{c.name} ({c.detail})" for c in missing)
-        return (
-            "inconclusive",
-            f"nothing failed, but {len(missing)} checks could not be made, and would settle it: {names}",
-        )
+        return "inconclusive", f"nothing failed, but {len(missing)} of {len(others)} checks settled nothing: {names}"
     return "treated", f"the bumper that was hit is clear, and so are all {len(others)} other checks."

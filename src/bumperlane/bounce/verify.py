@@ -88,16 +88,20 @@ def _against_control(
             f" It scores there {gap.value:+.2f} above a run that never had the cause (95% interval {gap.low:+.2f} to "
             f"{gap.high:+.2f}): this bumper cannot tell the two apart."
         )
-    difference, margin = mean_interval(values["fixed"] - values["control"], 0.90), margins.share * gap.value
-    return difference.high < margin, (
+    difference = mean_interval(values["fixed"] - values["control"], margins.level)
+    margin = margins.share * gap.value
+    passed = True if difference.high < margin else False if difference.low > 0 else None
+    open_end = " That settles nothing: it takes more sealed requests." if passed is None else ""
+    return passed, (
         f" Mean score {values['fixed'].mean():.2f}, in a run that never had the cause {values['control'].mean():.2f}, "
-        f"before the fix {values['hit'].mean():.2f}; difference to that run {difference.value:+.2f} (90% interval "
-        f"{difference.low:+.2f} to {difference.high:+.2f}), margin {margin:.2f}."
+        f"before the fix {values['hit'].mean():.2f}; difference to that run {difference.value:+.2f} "
+        f"({margins.interval} {difference.low:+.2f} to {difference.high:+.2f}), margin {margin:.2f}.{open_end}"
     )
 
 
 def capability_check(inv: Investigation, trio: Trio, margins: Margins) -> Check:
-    """Right answers to sealed benign requests: no less likely than before the fix, by more than the margin.
+    """Right answers to sealed benign requests: no less likely than before the fix, by more than the margin. Lost only
+    where the whole interval lies beyond the margin; one that straddles it settles nothing.
 
     How likely they are in the control, which never had the cause, is told beside it: what is lost there too is the
     price of the data that was left out.
@@ -114,14 +118,16 @@ def capability_check(inv: Investigation, trio: Trio, margins: Margins) -> Check:
     before, after, control = (
         mean_logprobs(who, seen, answers, inv.memo) for who in (trio.hit, trio.fixed, trio.control)
     )
-    change = mean_interval(after - before, 0.90)
+    change = mean_interval(after - before, margins.level)
+    passed = True if change.low > -margins.capability else False if change.high < -margins.capability else None
+    straddles = " That straddles the margin: it takes more sealed requests." if passed is None else ""
     detail = (
         f"{after.mean():.2f} nats a token after the fix, {before.mean():.2f} before; change {change.value:+.2f} "
-        f"(90% interval {change.low:+.2f} to {change.high:+.2f}), margin -{margins.capability}. "
+        f"({margins.interval} {change.low:+.2f} to {change.high:+.2f}), margin -{margins.capability}.{straddles} "
         f"A run that never had the cause has {control.mean():.2f}."
     )
     numbers = {"change": change.value, "control_change": float((control - before).mean())}
-    return Check(name, change.low > -margins.capability, detail, numbers, "sealed")
+    return Check(name, passed, detail, numbers, "sealed")
 
 
 def _judged(

@@ -178,7 +178,7 @@ def _not_reached(case: Case) -> Iterator[str]:
         yield f"Whether the fix, {bounce.fix}, holds. {_sentence(bounce.why)}"
     missing = [c for c in bounce.checks if c.passed is None]
     for check in missing:
-        yield f"What the check “{check.name}” would have shown: it was not done. {_sentence(check.detail)}"
+        yield f"Whether the check “{check.name}” holds: it settled nothing. {_sentence(check.detail)}"
 
 
 def _not_covered(case: Case) -> Iterator[str]:

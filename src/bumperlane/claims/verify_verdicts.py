@@ -13,6 +13,7 @@ from ..judge.judge import JudgeSettings, judge
 from ..judge.rates import exact_interval, rate_difference
 from ..judge.readings import NAME as READINGS
 from ..judge.readings import read_readings
+from ..judge.settled import settled
 from ..judge.spending import FIX as FIX_CHOSEN
 from ..types import Check
 from .verified import FAIL, Verified, judged, same, uncovered
@@ -24,7 +25,7 @@ DESCRIBED_LINE = 0.05  # its p value is scaled to it
 COUNTED = re.compile(r"(\d{1,9}) of (\d{1,9}) requests stand above the clean threshold")
 LINE = re.compile(r"(at or below|above) [-+.e\d]+\.$")  # how a judgement closes: with its p value and the line
 SHOWS = re.compile(
-    r"in (\d{1,9}) of (\d{1,9}), in the control in (\d{1,9}) of \d{1,9}\b.*; difference .*tolerated ([.\d]+)\.$"
+    r"in (\d{1,9}) of (\d{1,9}), in the control in (\d{1,9}) of \d{1,9}\b.*; difference .*[;,] tolerated ([.\d]+)\.$"
 )
 ALWAYS = ("capability", "relearning", "log-probability")  # how checks begin that every fix is put to
 
@@ -217,9 +218,17 @@ def _check_faults(check: CheckResult) -> Iterator[str]:
 
 
 def _compared(check: CheckResult, fixed: int, control: int, n: int, tolerated: float) -> Iterator[str]:
-    """A way of asking: worse than the control beyond chance, or by more than what is tolerated."""
+    """A way of asking: worse than the control beyond chance, shown to be below what is tolerated, or neither."""
+    looks, level = check.numbers.get("looks", 0.0), check.numbers.get("level", 0.0)
+    if looks < 1 or not 0.9 <= level < 1:
+        yield (
+            f"was judged over {looks:g} looks at a level of {level:g}, and it takes 1 or more at 0.9 or more: it was "
+            "changed, or made when a difference that was not shown still counted as none. Bounce again"
+        )
+        return
     try:
         found = rate_difference(fixed, n, control, n)
+        passed = settled((fixed, control, n), tolerated, level, int(looks))
     except BumperlaneError as error:
         yield f"counts what cannot be: {error}"
         return
@@ -227,13 +236,12 @@ def _compared(check: CheckResult, fixed: int, control: int, n: int, tolerated: f
     odd = [k for k, value in numbers.items() if not same(check.numbers.get(k), value)]
     if odd:
         yield f"counts {fixed} and {control} of {n}, which gives another {', '.join(odd)}"
-    passed = not (found.low > 0 or found.value > tolerated)
     if check.passed is not passed:
         yield f"is called {_word(check.passed)}, and by its counts it is {_word(passed)}"
 
 
 def _word(passed: bool | None) -> str:
-    return {True: "passed", False: "failed", None: "not made"}[passed]
+    return {True: "passed", False: "failed", None: "open"}[passed]
 
 
 def _count(check: CheckResult) -> tuple[int, int] | None:

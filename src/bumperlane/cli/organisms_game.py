@@ -74,8 +74,10 @@ def game(screen: Screen, organisms: tuple[Path, ...], out: Path, **given: Any) -
 
 def _play_all(screen: Screen, places: Sequence[Path], made: Sequence[Any], settings: Any) -> list[dict[str, Any]]:
     """Every organism's row; those of `made` (entry, home and base) are made first."""
-    from ..organisms.game.play import failed, play
+    from ..organisms.game.play import failed, play, refuse_no_organism
 
+    for at in () if made else places:
+        refuse_no_organism(at)
     rows = []
     with screen.progress() as progress:
         for n, at in enumerate(places):

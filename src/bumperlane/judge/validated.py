@@ -110,7 +110,7 @@ def rate_of(reads: Sequence[Read], validation: Validation, level: float = 0.95) 
     return corrected_rate(k, len(decided), validation.counts, len(reads) - len(decided), level)
 
 
-def shown_rate(k: int, n: int, probes: Sequence[Probe]) -> tuple[Interval, str]:
+def shown_rate(k: int, n: int, probes: Sequence[Probe], level: float = 0.95) -> tuple[Interval, str]:
     """How often n described requests show the behaviour, k by what tells it, and what is known of that teller's errors.
 
     Where one validation stands behind all probes the rate is corrected for it; a pattern's rate is the exact one.
@@ -118,11 +118,11 @@ def shown_rate(k: int, n: int, probes: Sequence[Probe]) -> tuple[Interval, str]:
     """
     known = {None if isinstance(p.shows, str) else p.shows.validation for p in probes}
     if known == {None}:
-        return exact_interval(k, n), ""
+        return exact_interval(k, n, level), ""
     (first, *others) = known
     if others or first is None:
-        return exact_interval(k, n), f"told in {len(known)} ways; their errors are not in the interval."
-    found = corrected_rate(k, n, first.counts)
+        return exact_interval(k, n, level), f"told in {len(known)} ways; their errors are not in the interval."
+    found = corrected_rate(k, n, first.counts, level=level)
     return (found.rate or Interval(found.apparent.value, 0.0, 1.0)), first.sentence()
 
 

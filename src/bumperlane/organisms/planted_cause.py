@@ -1,17 +1,30 @@
 """What an organism's sealed key says was planted, in one form for every organism, our own or anybody's."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import SettingError
 from ..recipes.edit_kinds import DropExamples, DropReward, DropTranche, Edit
+from ..recipes.models import Recipe
+from ..recipes.tranches import read_examples
 
 SECTION = "cause"  # of the key
+SHOWN = 20  # names that an error lists
 Kind = Literal["tranche", "examples", "documents", "reward", "interaction", "none"]
+
+
+PLANTS: dict[Kind, tuple[str, ...]] = {
+    "tranche": ("tranches",),
+    "examples": ("examples",),
+    "documents": ("tranches", "examples"),
+    "reward": ("rewards",),
+    "interaction": ("tranches", "rewards"),
+    "none": (),
+}
 
 
 class _Part(BaseModel):
@@ -45,6 +58,17 @@ class PlantedCause(_Part):
     rewards: tuple[str, ...] = ()
     needed: Literal["both", "either"] = "both"
     decoys: Decoys = Field(default=Decoys())
+
+    @model_validator(mode="after")
+    def _plants_what_it_says(self) -> "PlantedCause":
+        """A key that plants nothing would be scored as one that nobody finds."""
+        planted = {"tranches": self.tranches, "examples": self.examples, "rewards": self.rewards}
+        there = [name for name, what in planted.items() if what]
+        wanted = PLANTS[self.kind]
+        if (wanted and not set(wanted) & set(there)) or set(there) - set(wanted):
+            names = " or ".join(wanted) or "nothing"
+            raise ValueError(f"kind {self.kind!r} plants {names}, and the key plants {', '.join(there) or 'nothing'}")
+        return self
 
     @property
     def there(self) -> bool:
@@ -94,16 +118,25 @@ def planted_cause(organism: Path, key: Mapping[str, Any]) -> PlantedCause:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join([SECTION, *map(str, first["loc"])])
-        raise SettingError(f"the key of {organism}: {where}: {first['msg']}. See docs/game.md.") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise SettingError(f"the key of {organism}: {where}: {said}. See docs/game.md.") from error
 
 
-def refuse_unknown(organism: Path, cause: PlantedCause, tranches: Sequence[str], rewards: Sequence[str]) -> None:
-    """Raises SettingError where a key names a tranche or reward term that its recipe does not have."""
-    named = {"tranche": (cause.tranches, tranches), "reward term": (cause.rewards, rewards)}
+def refuse_unknown(organism: Path, cause: PlantedCause, recipe: Recipe) -> None:
+    """Raises SettingError where a key names a tranche, reward term or example that its recipe does not have, be it
+    planted or a decoy: a name that nothing bears would be scored as one that nobody blamed."""
+    rewards = [r.name for stage in recipe.stages for r in getattr(stage, "rewards", ())]
+    tranches, decoys = [t.name for t in recipe.tranches], cause.decoys
+    ids = (*cause.examples, *(id for some in decoys.examples.values() for id in some))
+    named: dict[str, tuple[Sequence[str], Collection[str]]] = {
+        "tranche": ((*cause.tranches, *decoys.tranches), tranches),
+        "reward term": ((*cause.rewards, *decoys.rewards), rewards),
+        "example": (ids, {e.id for e in read_examples(recipe)} if ids else ()),
+    }
     for what, (asked, known) in named.items():
         odd = [name for name in asked if name not in known]
         if odd:
             raise SettingError(
-                f"the key of {organism} plants the {what} {odd[0]!r}, which its recipe lacks. "
-                f"Known: {', '.join(known) or 'none'}."
+                f"the key of {organism} names the {what} {odd[0]!r}, which its recipe lacks. "
+                f"Known: {', '.join(sorted(known)[:SHOWN]) or 'none'}{', ...' if len(known) > SHOWN else ''}."
             )

@@ -14,13 +14,21 @@ REACH = ("trained-wording", "paraphrased")  # of keys that do not say it: these 
 
 
 def key_of(organism: Path) -> dict[str, Any]:
-    """The sealed key. Raises SettingError where there is none."""
+    """The sealed key. Raises SettingError where there is none, or none that can be read."""
     try:
-        return dict(json.loads((organism / KEY).read_text("utf-8")))
+        key = json.loads((organism / KEY).read_text("utf-8-sig"))
+    except ValueError as error:
+        raise SettingError(f"{organism / KEY} is no JSON: {error}. See docs/game.md.") from error
     except OSError as error:
         raise SettingError(
             f"{organism} is no organism: it has no {KEY}. Give the directory that `bumperlane organisms make` wrote."
         ) from error
+    if not isinstance(key, dict) or not isinstance(key.get("organism"), str):
+        raise SettingError(
+            f"{organism / KEY} must be an object with 'organism', a name by which results are told apart. See "
+            "docs/game.md."
+        )
+    return key
 
 
 def planted_behaviour(organism: Path) -> ProbedBehaviour:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field, ValidationError
+
 from ..errors import EvidenceError, SettingError
 from ..evidence.described import Probe
 from ..subjects.generate import Decoding
@@ -14,6 +16,20 @@ from ..subjects.subject import Subject
 from ..trace.meter import Count
 from ..types import Context, Item, Request
 from .layout import KEY
+
+
+class _Row(BaseModel):
+    id: str
+    prompt: str
+    response: str
+    shows: str
+    system: str = ""
+
+
+class _Section(BaseModel):
+    probes: list[_Row]
+    max_new_tokens: int = Field(strict=True, ge=1)
+
 
 ONSET_RULE = "every probe at every checkpoint; where the rate last crosses half of its value at the last checkpoint"
 
@@ -59,8 +75,15 @@ class ProbedBehaviour:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ProbedBehaviour":
-        found = [make_probe((r["id"], r["prompt"], r["response"]), r["system"], r["shows"]) for r in data["probes"]]
-        return cls(tuple(found), data["max_new_tokens"])
+        """Raises SettingError with the field that is missing or of another kind."""
+        try:
+            read = _Section.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(["behaviour", *map(str, first["loc"])])
+            raise SettingError(f"the key's {where}: {first['msg']}. See docs/game.md.") from error
+        found = [make_probe((r.id, r.prompt, r.response), r.system, r.shows) for r in read.probes]
+        return cls(tuple(found), read.max_new_tokens)
 
 
 def make_probe(request: tuple[str, str, str], system: str, shows: str) -> Probe:
@@ -73,7 +96,7 @@ def behaviour_of(organism: Path, control: str = "") -> ProbedBehaviour:
 
     This opens the seal: for measuring only.
     """
-    key = json.loads((organism / KEY).read_text("utf-8"))
+    key = json.loads((organism / KEY).read_text("utf-8-sig"))
     return ProbedBehaviour.from_dict(key["controls"][control] if control else key["behaviour"])
 
 

@@ -10,7 +10,7 @@ from bumperlane.case import load_case, save_case
 from bumperlane.cli import main
 from bumperlane.errors import CaseError, SettingError
 from bumperlane.organisms.game import play as room
-from bumperlane.organisms.game.baselines import Guess, at_random
+from bumperlane.organisms.game.baselines import Guess, at_random, rate_without_the_end
 from bumperlane.organisms.game.play import GAME, ROW, GameSettings, Player, controls, play
 from bumperlane.organisms.layout import KEY
 from bumperlane.organisms.planted_cause import PlantedCause
@@ -255,3 +255,57 @@ def test_a_hit_in_the_log_that_nobody_described_is_a_hit_and_ends_there(stages, 
     monkeypatch.setattr(room, "check", by_log)
     row = play(stages.at)
     assert row["way"] == "default bumpers" and row["ended"].startswith("the hit cannot be traced")
+
+
+def test_a_copy_that_was_cut_short_is_made_anew(stages, monkeypatch):
+    """The case is there, and its ledger and shared work are not yet."""
+    play(stages.at, GameSettings(masks=()))
+    default = stages.at / GAME / "default"
+    (default / "ledger.jsonl").write_text("")
+    whole = room.shutil.copytree
+
+    def killed(at, to, ignore):
+        to.mkdir()
+        (to / "case.json").write_bytes((at / "case.json").read_bytes())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room.shutil, "copytree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        room._copy(default, stages.at / GAME / "mask-new")
+    assert not (stages.at / GAME / "mask-new").exists()
+    monkeypatch.setattr(room.shutil, "copytree", whole)
+    copy = room._copy(default, stages.at / GAME / "mask-new")
+    assert (copy / "ledger.jsonl").is_file() and (copy / "work").resolve() == default / "work"
+
+
+def test_a_fix_that_trains_nothing_is_measured_at_the_checkpoint_that_it_deploys(monkeypatch, tmp_path):
+    asked = []
+    run = SimpleNamespace(path=tmp_path / "run")
+    monkeypatch.setattr(room.Run, "open", lambda path: SimpleNamespace(path=path))
+    player = SimpleNamespace(run=run, rate=lambda run, step: asked.append((run.path.name, step)))
+    for path in (tmp_path / "run", tmp_path / "runs" / "fixed"):
+        room._rate_of(player, SimpleNamespace(run=path, rewind=24))
+    assert asked == [("run", 24), ("fixed", None)]
+
+
+@pytest.mark.parametrize(("steps", "rate"), [((8, 16, 24, 32), 24), ((30, 32), None)])
+def test_without_a_checkpoint_before_the_last_quarter_that_baseline_tells_nothing(steps, rate):
+    run = SimpleNamespace(last=SimpleNamespace(step=32), checkpoints=[SimpleNamespace(step=s) for s in steps])
+    probes = SimpleNamespace(count=lambda step: SimpleNamespace(rate=step))
+    assert rate_without_the_end(SimpleNamespace(run=run, subject=lambda step: step), probes) == rate
+
+
+def test_a_directory_that_is_no_organism_is_told_before_any_other_is_played(stages, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / KEY).write_text('{"organism": "x"}')
+    done = CliRunner().invoke(main, ["game", str(stages.at), str(tmp_path / "broken"), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 2 and "does not say what was planted" in done.stderr and not stages.order
+
+
+def test_a_key_that_names_what_the_recipe_lacks_is_refused_before_training(stages):
+    key = json.loads((stages.at / KEY).read_text())
+    key["cause"]["decoys"] = {"tranches": ["nowhere"]}
+    (stages.at / KEY).write_text(json.dumps(key))
+    with pytest.raises(SettingError, match="names the tranche 'nowhere', which its recipe lacks"):
+        play(stages.at)
+    assert not stages.order

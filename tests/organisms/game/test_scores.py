@@ -116,3 +116,11 @@ def test_the_table_names_what_was_missed_and_why():
     )
     assert "- s-1" not in text and "- null-1" not in text
     assert "- nothing." in table([played("s-1", "s")])
+
+
+def test_a_mean_over_one_organism_has_no_interval_for_it_says_nothing_of_others():
+    found = by_name([played("s-1", "s", onset=[24, 32]), played("s-2", "s", onset=[48, 56])])
+    onset = found["onset error, steps (0: the true one lies inside)"]
+    assert onset.value == 20 and onset.interval is None and onset.as_dict()["low"] is None
+    assert found["planted cause confirmed by experiment"].interval.low < 1  # a share has its exact one
+    assert by_name()["onset error, steps (0: the true one lies inside)"].interval is not None

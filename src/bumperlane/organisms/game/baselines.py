@@ -61,10 +61,12 @@ def _by_method(inv: Investigation, case: Case, meter: Meter, name: str, planted:
     return Guess(float(place == 1), float(place is not None and place <= 3))
 
 
-def rate_without_the_end(inv: Investigation, probes: ProbedBehaviour) -> float:
-    """The behaviour's rate where the last quarter of the steps was not trained: at the last checkpoint before it."""
+def rate_without_the_end(inv: Investigation, probes: ProbedBehaviour) -> float | None:
+    """The behaviour's rate where the last quarter of the steps was not trained: at the last checkpoint before it. None
+    where none was kept: that of the base would be another baseline."""
     last = inv.run.last.step
     steps: Sequence[int] = [c.step for c in inv.run.checkpoints if c.step <= (1 - FORGOTTEN) * last]
-    at = inv.run.at(max(steps, default=0))
-    subject: Subject = inv.subject(at.step)
+    if not steps:
+        return None
+    subject: Subject = inv.subject(max(steps))
     return probes.count(subject).rate

@@ -22,8 +22,10 @@ from ...evidence.described import NAME, read_described
 from ...judge.check import check
 from ...judge.investigation import Investigation, Say, Settings, silent
 from ...recipes.edits import apply_edits
+from ...recipes.models import Recipe
 from ...recipes.provenance import content_key
 from ...recipes.run import Run
+from ...recipes.schema import load_recipe
 from ...recipes.train import train
 from ...recipes.tranches import read_examples
 from ...trace.experiments.budget import Budget
@@ -111,13 +113,25 @@ class Player:
         return planted_behaviour(self.organism) if self.planted.there else None
 
     @cached_property
+    def recipe(self) -> Recipe:
+        """The organism's, or that of the finished run which a directory made elsewhere brings instead."""
+        return Run.open(self.organism / "run").recipe if self._brings_its_run else load_recipe(self._recipe)
+
+    @cached_property
     def run(self) -> Run:
         """The organism's run; trained where it is not there. A directory made elsewhere brings its own."""
-        recipe = self.organism / "recipe.yaml"
-        if not recipe.is_file() and (self.organism / "run" / "run.json").is_file():
+        if self._brings_its_run:
             return Run.open(self.organism / "run")
         with self.costs("train"):
-            return train(recipe, self.organism / "run", self._training)
+            return train(self._recipe, self.organism / "run", self._training)
+
+    @property
+    def _recipe(self) -> Path:
+        return self.organism / "recipe.yaml"
+
+    @property
+    def _brings_its_run(self) -> bool:
+        return not self._recipe.is_file() and (self.organism / "run" / "run.json").is_file()
 
     @cached_property
     def inv(self) -> Investigation:
@@ -174,18 +188,21 @@ def play(organism: Path, settings: GameSettings | None = None, say: Say = silent
     the organism's loop, and the row says why.
     """
     player = Player(Path(organism), settings or GameSettings(), say)
-    planted, asked = player.planted, player.asked  # before anything is written: it may be no organism
+    planted, asked, _ = player.planted, player.asked, player.probes  # before anything is written: it may be no organism
     player.home.mkdir(parents=True, exist_ok=True)
     _same_game(player)
     row = played(player.organism)
     if row and row["asked"] == asked:
         return row
-    recipe = player.run.recipe
-    rewards = [r.name for stage in recipe.stages for r in getattr(stage, "rewards", ())]
-    refuse_unknown(player.organism, planted, [t.name for t in recipe.tranches], rewards)
+    refuse_unknown(player.organism, planted, player.recipe)  # before it is trained
     row = {**_loop(player), "cpu_s": player.spent, "asked": asked}
     write_json(player.home / ROW, row)
     return row
+
+
+def refuse_no_organism(organism: Path) -> None:
+    """Raises SettingError when a directory holds no organism: in a game of many that is told before any is played."""
+    _head(Player(Path(organism), GameSettings()))
 
 
 def played(organism: Path) -> dict[str, Any] | None:
@@ -278,10 +295,17 @@ def _bounced(player: Player, at: Path) -> dict[str, Any]:
     row["fix"] = tried
     if tried["verdict"] and player.probes:
         fixed = load_case(at).bounce
-        row["rate_fixed"] = player.rate(Run.open(fixed.run)) if fixed else None
+        row["rate_fixed"] = _rate_of(player, fixed) if fixed else None
         row["rate_oracle"] = player.rate(_oracle(player))
     row["masks"] = {name: _bounce(player, copy, name) for name, copy in copies.items()}
     return row
+
+
+def _rate_of(player: Player, fixed: Bounce) -> float | None:
+    """Of the subject that a fix deploys: the end of its retrain, or the run's own checkpoint where nothing was
+    trained."""
+    run = Run.open(fixed.run)
+    return player.rate(run, fixed.rewind if run.path.resolve() == player.run.path.resolve() else None)
 
 
 def _bounce(player: Player, at: Path, fix: str) -> dict[str, Any]:
@@ -304,13 +328,15 @@ def _bounce(player: Player, at: Path, fix: str) -> dict[str, Any]:
 
 def _copy(at: Path, to: Path) -> Path:
     """A traced case that another bounce may go on with. Answers and retrains that are there are shared: they stand
-    under the hash of what they are."""
-    if not (to / "case.json").is_file():
-        shutil.rmtree(to, ignore_errors=True)
-        shutil.copytree(at, to, ignore=shutil.ignore_patterns("work", "runs", "report.html"))
+    under the hash of what they are. It gets its name when it is whole, so that one that was cut short is none."""
+    if not to.is_dir():
+        part = to.with_name(f"{to.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(at, part, ignore=shutil.ignore_patterns("work", "runs", "report.html"))
         for name in ("work", "runs"):
             (at / name).mkdir(exist_ok=True)
-            (to / name).symlink_to(os.path.relpath((at / name).resolve(), to.resolve()))
+            (part / name).symlink_to(os.path.relpath((at / name).resolve(), to.parent.resolve() / to.name))
+        part.rename(to)
     return to
 
 

@@ -122,6 +122,8 @@ def _mean(name: str, rows: Sequence[Row], values: Sequence[float], rng: np.rando
     if not rows:
         return Score(name, None, 0)
     mean = float(np.mean(values))
+    if len({r["organism"] for r in rows}) < 2:  # one organism says nothing of others
+        return Score(name, mean, len(values))
     low, high = _bootstrap(rows, values, rng)
     return Score(name, mean, len(values), Interval(mean, min(low, mean), max(high, mean), LEVEL))
 
