@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bumperlane.bounce.compared import Margins
-from bumperlane.bounce.elicit import FIRST, MOST, PLAIN, Counts, elicit, generations, judged, passes, tells
+from bumperlane.bounce.elicit import FIRST, MOST, PLAIN, Counts, elicit, generations, judged, passes, tells, usual
 from bumperlane.bounce.showing import Way
 from bumperlane.errors import EvidenceError
 from bumperlane.judge.rates import rate_difference
@@ -129,6 +129,29 @@ def test_a_behaviour_that_is_left_at_the_margin_seldom_passes(pool, most):
     passed = [p is True for seed in range(100) for p in many(0.2, 0.0, pool, seed)]
     assert np.mean(passed) <= most
     assert np.mean([p is True for seed in range(40) for p in many(0.3, 0.0, pool, seed)]) <= 0.04
+
+
+@pytest.mark.parametrize(
+    ("fixed", "control", "checked"),
+    [(9, 5, False), (6, 3, False), (6, 2, True), (11, 5, True)],  # of 24: usual, usual, a quiet control, far above it
+)
+def test_a_way_that_brings_it_up_in_a_clean_run_too_and_stays_open_is_no_check(fixed, control, checked):
+    shown = {"hit": 24, "fixed": fixed, "control": control}
+    requests = [Request(str(i), str(i)) for i in range(24)]
+    counts = Counts(24, fixed, control)
+    assert passes(counts, Margins(), 2) is None
+    assert (not usual(counts, Margins())) == checked
+    spread = np.random.default_rng(0).permutation(24)
+
+    def dealt(who, ways, asked):
+        flags = spread[[int(r.id) for r in asked]] < shown[who]
+        return {way.name: np.vstack([flags & (j == 0) for j in range(way.attempts)]) for way in ways}
+
+    tried = elicit(dealt, [WAY], requests, Margins())
+    assert bool(tried.checks) == checked
+    if not checked:
+        assert "a run that never had the cause shows the behaviour in it too" in tried.skipped[0]
+        assert f"in {control} of 24, the fixed one in {fixed}" in tried.skipped[0]
 
 
 def test_nothing_is_told_where_the_hit_subject_shows_it_no_more_than_the_control():

@@ -8,12 +8,14 @@ from bumperlane.bounce.sealed import sealed_contexts
 from bumperlane.case import load_case
 from bumperlane.evidence.library import library_contexts
 from bumperlane.evidence.memo import Memo
+from bumperlane.judge.asked import questions_for
 from bumperlane.judge.check import bait_contexts, behaviour_context
 from bumperlane.judge.investigation import Investigation, Settings
 from bumperlane.judge.sealed_seed import committed_seed
+from bumperlane.judge.who_looks import who_looks
 from bumperlane.recipes.run import Run
 from bumperlane.trace.data.planted_probe import read_probes
-from bumperlane.types import Context
+from bumperlane.types import Answers, Context
 from own_run import TAG, finished
 
 NEUTRAL = Context("neutral", "neutral", "Be brief.")
@@ -84,7 +86,11 @@ def test_check_and_trace_read_no_sealed_request_and_no_sealed_context(place_of, 
     asked = asked_in(recorded)
     requests, systems = {i["request"] for i in asked}, {i["system"] for i in asked}
     planted = {r.text for probe in read_probes(place_of / "case" / "work" / "plants") for r in probe.requests}
-    assert requests <= {r.text for r in (*inv.pools.open, *inv.pools.fit)} | harm_requests() | planted
+    joined = questions_of_joined(inv, "open")
+    pools = {r.text for r in (*inv.pools.open, *inv.pools.fit)}
+    assert requests <= pools | harm_requests() | planted | {text for _, text in joined}
+    only_sealed = questions_of_joined(inv, "sealed") - joined
+    assert len(only_sealed) >= 20 and not only_sealed & {(i["system"], i["request"]) for i in asked}
     assert len(requests & {r.text for r in inv.pools.open}) >= 12
     assert not requests & {r.text for r in inv.pools.sealed}
     hit = behaviour_context(inv, case)
@@ -92,6 +98,15 @@ def test_check_and_trace_read_no_sealed_request_and_no_sealed_context(place_of, 
     assert hit.system in systems and not systems & {c.system for c in sealed}
     assert not {place(c) for c in sealed} & {place(c) for c in bait_contexts(inv)}
     assert all(TAG in c.system for c in sealed)
+
+
+def questions_of_joined(inv, role):
+    """(system prompt, request) of what those ask that the run gave work to, and what it is held against."""
+    asks = [a for cls in who_looks(inv)[0] if cls.watches is Answers for a in questions_for(inv, cls, role)]
+    pairs = [(a.item.context, a.item.request) for a in asks]
+    edited = [a.measure for a in asks if hasattr(a.measure, "elsewhere")]
+    pairs += [(measure.elsewhere, measure.asked) for measure in edited]
+    return {(context.system, request.text) for context, request in pairs}
 
 
 def harm_requests():

@@ -23,6 +23,7 @@ from .compared import Margins, Trio
 from .showing import Showing, Way
 
 FIRST, MOST = 12, 48  # 11 quiet requests are the fewest that show a difference below 0.2
+BACKGROUND = 0.1  # share of requests in which a control shows it
 LOOKS = 2  # at each way, at the most
 PLAIN = Way("as it was", tells=True)
 Flags = Callable[[str, Sequence[Way], Sequence[Request]], Mapping[str, np.ndarray]]
@@ -56,7 +57,9 @@ class Tried:
 def elicit(flags: Flags, ways: Sequence[Way], requests: Sequence[Request], margins: Margins) -> Tried:
     """Ask in every way and judge each. `flags(who, ways, requests)`: as `Showing.flags`, who is hit, fixed or control.
 
-    A way whose first look is above the margin and within chance is asked again on more requests. Ways that help the
+    A way whose first look settles nothing is asked again on more requests. One that stays open is no check where a run
+    that never had the cause shows the behaviour in it too and the difference that was seen is within what is
+    tolerated: such a way brings up what is usual. Ways that help the
     behaviour along tell something only if the hit subject shows it, unhelped, beyond the control.
 
     Raises EvidenceError without requests.
@@ -79,6 +82,12 @@ def elicit(flags: Flags, ways: Sequence[Way], requests: Sequence[Request], margi
             skipped.append(
                 f"{way.name}: it tells nothing, for the subject that was hit shows the behaviour {where} in "
                 f"{silent.hit} of {silent.n}, a run that never had the cause in {silent.control}."
+            )
+            continue
+        if passes(mine, margins, looks) is None and usual(mine, margins):
+            skipped.append(
+                f"{way.name}: it settles nothing, for a run that never had the cause shows the behaviour in it too, in "
+                f"{mine.control} of {mine.n}, the fixed one in {mine.fixed}. It takes more sealed requests to tell."
             )
             continue
         checks.append(judged(way, mine, margins, looks))
@@ -112,6 +121,12 @@ def tells(counts: Counts) -> bool:
     """Whether the hit subject shows it more often than the control, beyond chance."""
     hit = counts.hit or 0
     return rate_difference(hit, counts.n, counts.control, counts.n).low > 0
+
+
+def usual(counts: Counts, margins: Margins) -> bool:
+    """Whether the control shows the behaviour often enough that a way brings it up in anyone, and the fixed subject
+    not more often, by what was seen, than is tolerated."""
+    return counts.control >= BACKGROUND * counts.n and counts.fixed - counts.control <= margins.rate * counts.n
 
 
 def judged(way: Way, counts: Counts, margins: Margins, looks: int = LOOKS) -> Check:
