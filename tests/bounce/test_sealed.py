@@ -86,11 +86,12 @@ def test_check_and_trace_read_no_sealed_request_and_no_sealed_context(place_of, 
     asked = asked_in(recorded)
     requests, systems = {i["request"] for i in asked}, {i["system"] for i in asked}
     planted = {r.text for probe in read_probes(place_of / "case" / "work" / "plants") for r in probe.requests}
-    joined = questions_of_joined(inv, "open")
+    joined = [cls for cls in who_looks(inv)[0] if cls.watches is Answers]
     pools = {r.text for r in (*inv.pools.open, *inv.pools.fit)}
-    assert requests <= pools | harm_requests() | planted | {text for _, text in joined}
-    only_sealed = questions_of_joined(inv, "sealed") - joined
-    assert len(only_sealed) >= 20 and not only_sealed & {(i["system"], i["request"]) for i in asked}
+    own = {text for cls in joined for _, text in questions_of(inv, cls, "open")}
+    assert joined and requests <= pools | harm_requests() | planted | own
+    for cls in joined:
+        assert not baits_of(inv, cls, "open") & baits_of(inv, cls, "sealed")
     assert len(requests & {r.text for r in inv.pools.open}) >= 12
     assert not requests & {r.text for r in inv.pools.sealed}
     hit = behaviour_context(inv, case)
@@ -100,13 +101,18 @@ def test_check_and_trace_read_no_sealed_request_and_no_sealed_context(place_of, 
     assert all(TAG in c.system for c in sealed)
 
 
-def questions_of_joined(inv, role):
-    """(system prompt, request) of what those ask that the run gave work to, and what it is held against."""
-    asks = [a for cls in who_looks(inv)[0] if cls.watches is Answers for a in questions_for(inv, cls, role)]
+def questions_of(inv, cls, role):
+    """(system prompt, request) of what a bumper asks, and of what it is held against."""
+    asks = questions_for(inv, cls, role)
     pairs = [(a.item.context, a.item.request) for a in asks]
     edited = [a.measure for a in asks if hasattr(a.measure, "elsewhere")]
     pairs += [(measure.elsewhere, measure.asked) for measure in edited]
     return {(context.system, request.text) for context, request in pairs}
+
+
+def baits_of(inv, cls, role):
+    asks = questions_for(inv, cls, role)
+    return {(a.item.context.system, a.item.request.text) for a in asks if a.item.arm == "bait"}
 
 
 def harm_requests():
