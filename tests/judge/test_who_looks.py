@@ -84,4 +84,4 @@ def test_the_plan_of_a_check_names_them_too(look, tmp_path):
     look(marked(20))
     told = estimate_check(tmp_path, tmp_path / "case", Settings())
     assert "SwappedPieces: " in told and "questions to the subject" in told
-    assert "FalseBeliefs: left out. " in told
+    assert "FalseBeliefs: left out: " in told

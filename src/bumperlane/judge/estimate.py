@@ -37,7 +37,7 @@ def estimate_check(run: Path | str, directory: Path | str, settings: Settings) -
     ]
     for cls in bumpers:
         lines.append(f"{cls.__name__}: {_cost(inv, cls, len(baits))}")
-    lines += [f"{name}: left out. {why}" for name, why in left_out.items()]
+    lines += [f"{name}: left out: {why}" for name, why in left_out.items()]
     return "\n".join([*lines, _time(Path(directory))])
 
 
