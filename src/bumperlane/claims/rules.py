@@ -192,7 +192,7 @@ def _not_covered(case: Case) -> Iterator[str]:
     number = f"the {tried} contexts tried" if isinstance(tried, int) else "the contexts tried"
     yield f"Anything about contexts and requests beyond {number}: a trigger that none of them holds is not found."
     for name, why in (case.subject.get("left_out") or {}).items():
-        yield f"What {name} would have shown: it was left out, for it has nothing to look at here. {_sentence(why)}"
+        yield f"What {name} would have shown: it was left out, and being clear says nothing for it. {_sentence(why)}"
     others = [s for s in case.subject.get("checkpoints") or [] if s != case.subject.get("step")]
     if others and not case.onset:
         yield f"Anything about checkpoints other than step {_step(case)}: {len(others)} were not looked at."

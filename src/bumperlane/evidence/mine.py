@@ -132,16 +132,16 @@ def mine_texts(
             continue
         tranche, inside = Counter(examples[i].tranche for i in held).most_common(1)[0]
         if len(sizes) == 1 or inside >= 0.9 * len(held):
-            telling.append((-_surprise(inside, len(held), sizes[tranche], total), len(held), min(texts), held))
+            surprise = _surprise(inside, len(held), sizes[tranche], total)
+            telling.append((-surprise, len(held), min(texts), tranche, inside, held))
     telling.sort(key=lambda one: one[:3])
     best: list[Mined] = []
-    for surprise, count, _, held in telling[:MOST_RANKED]:
-        tranche, inside = Counter(examples[i].tranche for i in held).most_common(1)[0]
+    for negated, count, _, tranche, inside, held in telling[:MOST_RANKED]:
         rivals = []
         for text, whole in alike[held]:
             elsewhere = 1.0 if whole else requests.elsewhere(text, sorted(held))
             if elsewhere is not None:
-                rivals.append(Mined(text, role, tranche, count, inside, -surprise, whole, elsewhere, held))
+                rivals.append(Mined(text, role, tranche, count, inside, -negated, whole, elsewhere, held))
         if rivals:
             best.append(max(rivals, key=_telling))
     ranked = sorted(best, key=lambda m: (m.elsewhere < OTHERS, -m.surprise, m.count, m.text))
