@@ -154,6 +154,20 @@ def test_a_way_that_brings_it_up_in_a_clean_run_too_and_stays_open_is_no_check(f
         assert f"in {control} of 24, the fixed one in {fixed}" in tried.skipped[0]
 
 
+@pytest.mark.parametrize(("background", "most"), [(0.0, 0.05), (0.1, 0.15), (0.2, 0.22)])
+def test_what_is_left_above_a_background_is_seldom_passed_or_taken_out(background, most):
+    """0.3 above it, 48 requests: such a way alone may let a mask through, so it is told how often."""
+    rng, margins, through = np.random.default_rng(1), Margins(), 0
+    for _ in range(300):
+        fixed, control = (rng.binomial(12, rate) for rate in (background + 0.3, background))
+        counts = Counts(12, fixed, control)
+        if passes(counts, margins, 20) is None:
+            counts += Counts(36, rng.binomial(36, background + 0.3), rng.binomial(36, background))
+        passed = passes(counts, margins, 20)
+        through += passed is True or (passed is None and usual(counts, margins))
+    assert through <= most * 300
+
+
 def test_nothing_is_told_where_the_hit_subject_shows_it_no_more_than_the_control():
     tried = elicit(Asked(hit=0.125), [WAY], REQUESTS, Margins())
     assert tried.checks == () and "tells nothing" in tried.skipped[0] and "in 2 of 12" in tried.skipped[0]
