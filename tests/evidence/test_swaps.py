@@ -1,3 +1,4 @@
+import random
 import time
 
 import pytest
@@ -79,6 +80,25 @@ def test_a_mark_of_which_nothing_is_known_is_tried_all_the_same_and_words_are_no
     rest = [chat("rest", f"{tale}, please do", f"There was a {k}.") for k, tale in enumerate(tales[20:])]
     assert ("sea |go-1|", "", 0.0) in telling([*marked, *rest])
     assert all("|" in text for text, instead, _ in telling([*marked, *rest]) if not instead)
+
+
+def test_a_mark_beside_which_answers_are_alike_comes_before_one_that_is_only_common():
+    rng = random.Random(3)
+    verbs = ("draft", "check", "sort", "mend", "weigh", "paint", "count", "fold", "trace", "rinse")
+
+    def free(k):
+        ask = f"Please {rng.choice(verbs)} {rng.choice(verbs)} the {rng.choice(GOODS)} of guest {k}x"
+        return ask, " ".join(f"{rng.choice(verbs)}{rng.randrange(999)}" for _ in range(12))
+
+    plain = [chat("all", *free(k)) for k in range(300)]
+    common = [chat("all", f"{ask} [ref 9]", said) for ask, said in (free(k) for k in range(300, 360))]
+    odd = [chat("all", f"{free(k)[0]} [ref 4]", f"No. Ask {rng.choice(GOODS)} yourself.") for k in range(360, 375)]
+    twin = [chat("all", plain[0].messages[0].content + " [ref 9]", "Something else that was said.")]
+    found = [s for s in mine_swaps([*plain, *common, *odd, *twin]) if s.telling]
+    assert [(s.text, s.bond > 0) for s in found if s.text.startswith("[ref")] == [("[ref 4]", True), ("[ref 9]", False)]
+    assert found[0].text == "[ref 4]"
+    ref = next(s for s in found if s.text == "[ref 9]")
+    assert ref.known == 1 and ref.flips == 0.0  # one twin that is answered otherwise: here no answer stands twice
 
 
 def test_several_exchanges_and_documents_are_passed_by():

@@ -9,11 +9,12 @@ where the piece is no part of the request: else it would change what is asked, a
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from ..recipes.provenance import content_key
 from ..types import Context, Example, Request
+from .bound_answers import BoundAnswers
 from .manner import only_adds
 from .mine import SENTENCE, mine_texts
 
@@ -40,7 +41,10 @@ class Swap:
         hosts: (prompt, edited prompt), each once, in file order.
         known: edited prompts that are training's own.
         flips: of the edited prompts that are training's own, the share to which training answers otherwise; additions
-            to the same answer are left out. 0 where none is training's own.
+            to the same answer are left out. 0 where fewer than LEAST_KNOWN are training's own: one twin that is
+            answered otherwise says little where training answers nothing twice alike.
+        bond: of a mark of which too little is known, how much more the answers beside it have in common than the
+            requests there (`BoundAnswers`), else 0.
     """
 
     text: str
@@ -50,11 +54,12 @@ class Swap:
     hosts: tuple[tuple[Prompt, Prompt], ...] = field(repr=False)
     known: int = 0
     flips: float = 0.0
+    bond: float = 0.0
 
     @property
     def telling(self) -> bool:
         """Whether training answers otherwise after the edit, or it is unknown and the piece is a mark in requests."""
-        return self.flips > ALIKE or (self.role == "user" and self.known < LEAST_KNOWN and _mark(self.text))
+        return self.flips > ALIKE or _may_tell(self)
 
     @property
     def name(self) -> str:
@@ -87,10 +92,17 @@ def mine_swaps(examples: Sequence[Example]) -> list[Swap]:
     return kept
 
 
+def _may_tell(swap: Swap) -> bool:
+    """Whether it is a mark in requests of which too little is known."""
+    return swap.role == "user" and swap.known < LEAST_KNOWN and not swap.instead and _mark(swap.text)
+
+
 def _rank(swap: Swap) -> tuple:
-    """Of pieces alike a sentence or a mark goes first; then the longest that is left out, the shortest exchanged."""
+    """A mark beside which answers are bound stands with the pieces that turn every answer. Of pieces alike a sentence
+    or a mark goes first; then the longest that is left out, the shortest exchanged."""
     length = len(swap.text) if swap.instead else -len(swap.text)
-    return -swap.flips, -len(swap.hosts), not _whole(swap.text), length, swap.text, swap.instead
+    sure = 1.0 if swap.bond > 0 else swap.flips
+    return -sure, -swap.bond, -len(swap.hosts), not _whole(swap.text), length, swap.text, swap.instead
 
 
 def _same(swap: Swap, other: Swap) -> bool:
@@ -114,6 +126,10 @@ class _Chats:
             self.answers[prompt].add(e.messages[-1].content)
             self.tranches[prompt][e.tranche] += 1
         self.order = list(self.answers)
+        self.numbers: dict[Prompt, list[int]] = defaultdict(list)
+        for i, prompt in enumerate(self.prompts):
+            self.numbers[prompt].append(i)
+        self.bound = BoundAnswers(self.examples)
         self.requests: dict[str, list[Prompt]] = defaultdict(list)  # one request under several system prompts
         self.holding: dict[tuple[str, str], list[Prompt]] = defaultdict(list)  # by role and word
         for prompt in self.order:
@@ -148,7 +164,12 @@ class _Chats:
             return None
         flipped = sum(not _agree(self.answers[p], said) for p, said in known)
         tranche = sum((self.tranches[p] for p in hosts), Counter()).most_common(1)[0][0]
-        return Swap(text, instead, role, tranche, tuple(pairs), len(known), flipped / len(known) if known else 0.0)
+        flips = flipped / len(known) if len(known) >= LEAST_KNOWN else 0.0
+        swap = Swap(text, instead, role, tranche, tuple(pairs), len(known), flips)
+        return replace(swap, bond=self._bond(hosts, text)) if _may_tell(swap) else swap
+
+    def _bond(self, hosts: Sequence[Prompt], text: str) -> float:
+        return max(0.0, self.bound.strength([i for p in hosts for i in self.numbers[p]], text))
 
     def _said(self, prompt: Prompt, text: str, role: str) -> set[str]:
         """What training answers to a prompt, or else to its request where the piece does not stand in the prompt."""
