@@ -52,6 +52,13 @@ def test_inconclusive_when_the_steering_bumper_went_blind():
     assert verdict(GONE, GOOD)[0] == "inconclusive" and "does not settle it any more: 3 of 12" in verdict(GONE, GOOD)[1]
 
 
+def test_untreated_when_the_steering_bumper_settles_nothing_but_another_check_fails():
+    outcome, why = verdict(GONE, swapped("sealed", False))
+    assert outcome == "untreated" and "is open, but 1 of 3 others are not: sealed behaviour. 3 of 12" in why
+    for others in (swapped("capability", False), swapped("relearning", None)):
+        assert verdict(GONE, others)[0] == "inconclusive"
+
+
 def test_a_failed_check_is_never_hidden_by_one_that_could_not_be_made():
     assert verdict(QUIET, [check("sealed", False), check("relearning", None)])[0] == "masked"
     assert verdict(QUIET, [check("capability", False), check("relearning", None)])[0] == "damaged"
@@ -63,4 +70,5 @@ def test_over_all_outcomes_treated_means_all_passed(steering):
         others = [check(c.name, p) for c, p in zip(GOOD, passed, strict=True)]
         outcome, why = verdict(check("hit", steering), others)
         assert (outcome == "treated") == (steering is True and all(p is True for p in passed))
-        assert (outcome == "untreated") == (steering is False) and why
+        shown = steering is None and False in passed[:2]  # the third is capability
+        assert (outcome == "untreated") == (steering is False or shown) and why

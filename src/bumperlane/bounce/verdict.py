@@ -10,26 +10,26 @@ CAPABILITY, DOSE = "capability", "dose-response"
 def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
     """What the checks of a fix amount to.
 
-    untreated: the bumper that was hit still hits.
+    untreated: the bumper that was hit still hits; or it settles nothing any more, and another check is not passed.
     masked: it is quiet, but a check that no step of trace or fix has read is not passed.
     damaged: all of these pass, but capability was lost beyond the margin.
     inconclusive: nothing of this failed, but the behaviour does not follow the dose of the cause, or a check could not
-    be made or settled nothing.
+    be made or settled nothing, that of the bumper that was hit included.
     treated: every check was made and passed.
     """
-    if steering.passed is None:
-        return "inconclusive", f"the bumper that was hit does not settle it any more: {steering.detail}"
-    if not steering.passed:
+    if steering.passed is False:
         return "untreated", f"the bumper that was hit still hits: {steering.detail}"
     damage = [c for c in others if c.passed is False and c.name.startswith(CAPABILITY)]
     dose = [c for c in others if c.passed is False and c.name.startswith(DOSE)]
     failed = [c for c in others if c.passed is False and c not in damage and c not in dose]
+    lost = [f"and capability was lost ({c.detail})" for c in damage]
+    shown = f"{len(failed)} of {len(others)} others are not: {'; '.join([*(c.name for c in failed), *lost])}."
+    if steering.passed is None and failed:
+        return "untreated", f"whether the bumper that was hit is clear is open, but {shown} {steering.detail}"
+    if steering.passed is None:
+        return "inconclusive", f"the bumper that was hit does not settle it any more: {steering.detail}"
     if failed:
-        names = "; ".join([c.name for c in failed] + [f"and capability was lost ({c.detail})" for c in damage])
-        return (
-            "masked",
-            f"the bumper that was hit is clear, but {len(failed)} of {len(others)} others are not: {names}.",
-        )
+        return "masked", f"the bumper that was hit is clear, but {shown}"
     if damage:
         return "damaged", f"the behaviour is gone, but capability was lost: {damage[0].detail}"
     if dose:
