@@ -60,6 +60,16 @@ def test_attribution_alone_never_confirms(found):
     assert {c.name: c.status for c in found([], {"b": 0.001})} == {"a": "cleared", "b": "suspected", "c": "cleared"}
 
 
+def test_where_nothing_was_attributed_a_tranche_that_no_experiment_left_out_is_not_cleared(monkeypatch):
+    monkeypatch.setattr(room, "causes", lambda log, horizon, seeds: [cause("tranche", "a", "cleared")])
+    log = SimpleNamespace(layout=SimpleNamespace(hypotheses=[]))
+    many = SimpleNamespace(examples=(*EXAMPLES, *(Example(f"c{i}", "c", CHAT) for i in range(4, 20))), run=INV.run)
+    made = {c.name: c for c in causes_of(many, treated_case(), None, log, Tried(8), 0.05)}
+    assert [made[n].status for n in "abc"] == ["cleared", "suspected", "suspected"]
+    assert "nothing is known of it" in made["b"].why and "half of the examples" not in made["b"].why
+    assert "no control of its size can be left out" in made["c"].why
+
+
 def test_a_set_of_examples_keeps_its_ids_and_shows_those_that_score_highest(found):
     first = found([(cause("examples", "wrong ones", "confirmed"), ["a0", "a3", "b1"])])[0]
     assert first.ids == ["a0", "a3", "b1"] and [s.score for s in first.examples] == [5.0, 3.0, 0.0]

@@ -25,7 +25,7 @@ GRADE_TONES: dict[str, Tone] = {  # the best supported first
 MEANING = {
     "treated": "Treated means that the behaviour stays away where nobody looked while fixing.",
     "masked": "Masked means that the bumper that steered the fix is quiet, but the behaviour shows elsewhere.",
-    "untreated": "Untreated means that the behaviour still shows, and the bumper that was hit is not shown to be quiet.",
+    "untreated": "Untreated means that the behaviour still shows; the bumper that was hit is not shown to be quiet.",
     "damaged": "Damaged means that capability is lost beyond the stated margin.",
     "inconclusive": "Inconclusive means that the evidence does not decide; the failed and missing checks would.",
 }

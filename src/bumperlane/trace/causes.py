@@ -71,6 +71,10 @@ def _untried(inv: Investigation, found: Proposal | None, name: str, confirmed: l
             f"alone it does not bring it about: it was there when {gone[0].name} was left out, and the behaviour went. "
             f"Whether {gone[0].name} needs it was not tried."
         )
+    elif found is None:
+        status, why = "suspected", "nothing was attributed, and no experiment was made: nothing is known of it."
+        if 2 * len(ids) >= len(inv.examples):
+            why = f"{why} It holds half of the examples or more, so that no control of its size can be left out."
     else:
         why = "attribution does not point here; no experiment was made."
     return Cause(kind="tranche", name=name, status=status, why=why, examples=_top(inv.examples, found, ids), **ranked)

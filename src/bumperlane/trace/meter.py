@@ -18,7 +18,7 @@ from ..judge.check import behaviour_context
 from ..judge.conformal import threshold
 from ..judge.investigation import Investigation
 from ..subjects.subject import Subject
-from ..types import Answers, Context, Departures, Item, Request
+from ..types import Answers, Context, Departures, Item, PairedActivations, Request
 
 Shots = tuple[tuple[str, str], ...]
 LEAST_NEW = 6  # described requests on which the base does not show the behaviour; below it all are asked
@@ -127,6 +127,8 @@ class Meter:
             seed=f"meter-{s.seed}", depth=s.depth, controls=s.controls, decoding=self.inv.decoding,
         )  # fmt: skip
         reading = read(self.bumper, scene)
+        if reading.why_blind and subject.step == 0 and self.bumper.watches is PairedActivations:  # type: ignore[attr-defined]
+            return Count(0, len(requests), flags=(False,) * len(requests))  # the base itself departs from it nowhere
         if reading.why_blind:
             raise CaseError(f"{self.name} cannot measure step {subject.step}: {reading.why_blind}")
         control = reading.scores.values[[a == "control" for a in reading.arms]]

@@ -38,7 +38,10 @@ def corpus_of(inv: Investigation, tokenizer: object) -> Corpus:
 
 
 def outputs_of(inv: Investigation, meter: Meter, subject: Subject, most: int = 12) -> Outputs:
-    """Outputs that show the behaviour. Raises EvidenceError when none of the open requests brings it about."""
+    """Outputs that show the behaviour and differ from their benign ones.
+
+    Raises EvidenceError when none of the open requests brings it about, or all are answered as where it is not.
+    """
     requests = meter.requests[: 2 * most]
     asked = meter.placed(requests)
     seen = meter.count(subject, requests)
@@ -47,17 +50,24 @@ def outputs_of(inv: Investigation, meter: Meter, subject: Subject, most: int = 1
     if not any(texts):  # the bumper reads no answers; take them as they come
         texts = tuple(responses(subject, asked, inv.decoding, inv.memo))
         benign = tuple(responses(subject, plain, inv.decoding, inv.memo))
-    bad = [i for i, flag in enumerate(seen.flags) if flag][:most]
-    if not bad:
+    shown = [i for i, flag in enumerate(seen.flags) if flag]
+    if not shown:
         raise EvidenceError(
             f"none of {len(requests)} open requests shows the behaviour at step {subject.step}, so there is no output "
             "to attribute. Check an earlier checkpoint, or with more requests."
         )
     told = meter.told
-    better = [requests[i].reference if told and requests[i].reference else benign[i] for i in bad]
+    better = [r.reference if told and r.reference else benign[i] for i, r in enumerate(requests)]
+    bad = [i for i in shown if (asked[i].context, texts[i]) != (plain[i].context, better[i])][:most]
+    if not bad:
+        raise EvidenceError(
+            f"{meter.name} sees inside what the answers do not show: none of {len(shown)} outputs at step "
+            f"{subject.step} differs from what is said where the behaviour is not, so nothing can be contrasted."
+        )
     return Outputs(
-        tuple(asked[i] for i in bad), tuple(texts[i] for i in bad), tuple(better), tuple(plain[i] for i in bad)
-    )
+        tuple(asked[i] for i in bad), tuple(texts[i] for i in bad), tuple(better[i] for i in bad),
+        tuple(plain[i] for i in bad),
+    )  # fmt: skip
 
 
 def _without(inv: Investigation, meter: Meter, item: Item) -> Context:
