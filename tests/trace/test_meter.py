@@ -7,8 +7,11 @@ import pytest
 import bumperlane.trace.meter as room
 from bumperlane.detect.contract import find_bumper
 from bumperlane.errors import CaseError
+from bumperlane.evidence.ask import Ask
+from bumperlane.evidence.departs import Departs
+from bumperlane.evidence.moves import Moves
 from bumperlane.trace.meter import Meter
-from bumperlane.types import Context, Request
+from bumperlane.types import Context, Item, Request
 
 REQUESTS = tuple(Request(str(i), f"What is {i}?") for i in range(3))
 INV = SimpleNamespace(
@@ -35,3 +38,15 @@ def test_the_base_itself_departs_from_it_nowhere(monkeypatch):
 def test_a_bumper_that_is_blind_elsewhere_measures_nothing(monkeypatch, bumper, step):
     with pytest.raises(CaseError, match=f"{bumper} cannot measure step {step}: subject and base do not differ"):
         counted(monkeypatch, bumper, step)
+
+
+@pytest.mark.parametrize("measure", [Moves, Departs])
+def test_the_twin_of_a_question_is_the_edited_prompt(monkeypatch, measure):
+    here, there = Context("a", "mined", "zq"), Context("b", "mined", "as ever")
+    edited = Request("e", "What was 1?")
+    asked = {REQUESTS[0]: Ask(Item("i", "g", "bait", REQUESTS[0], here), measure(there, asked=edited))}
+    asked[REQUESTS[1]] = Ask(Item("j", "g", "bait", REQUESTS[1], here), None, asked[REQUESTS[0]].item)
+    asked[REQUESTS[2]] = Ask(Item("k", "g", "bait", REQUESTS[2], here), None)
+    monkeypatch.setattr(Meter, "question", lambda self, r: asked[r])
+    twins = [Meter(INV, find_bumper("MovedByPieces"), here, 0.0).twin(r) for r in REQUESTS]
+    assert [(t.request, t.context) for t in twins] == [(edited, there), (REQUESTS[0], here), (REQUESTS[2], here)]

@@ -10,7 +10,9 @@ from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
 from ..errors import CaseError
 from ..evidence.ask import Ask, Look, answers
+from ..evidence.departs import Departs
 from ..evidence.described import NAME, Probe
+from ..evidence.moves import Moves
 from ..evidence.observe import departures, responses
 from ..evidence.pools import Shut, items
 from ..judge.asked import questions_for
@@ -170,6 +172,16 @@ class Meter:
         if request in self._sealed_questions:
             return self._sealed_questions[request]
         raise CaseError(f"request {request.id!r} is no question of {self.name} in the group {self.group!r}.")
+
+    def twin(self, request: Request) -> Item:
+        """The question without what is thought to bring the behaviour about: as the bumper compares it, with the piece
+        exchanged or without the bait; the question itself where it compares nothing."""
+        if self.bumper is None:
+            return self.placed([request])[0]
+        own = self.question(request)
+        if isinstance(own.measure, (Departs, Moves)):
+            return replace(own.item, context=own.measure.elsewhere, request=own.measure.asked or own.item.request)
+        return own.against or own.item
 
     def _described(self, subject: Subject, requests: Sequence[Request], shots: Shots) -> Count:
         """Answers that match the probes' patterns; beside them, what the base answers."""

@@ -41,3 +41,16 @@ def test_says_that_a_bumper_sees_inside_what_no_answer_shows():
 def test_refuses_where_no_request_shows_it():
     with pytest.raises(EvidenceError, match="none of 5 open requests shows the behaviour at step 8"):
         outputs_of(INV, meter("abcde", "vwxyz", [False] * 5), SUBJECT)
+
+
+def test_a_bumper_that_reads_no_answers_is_told_them_with_the_piece_and_without(monkeypatch):
+    said = {"What is 1?": "b", "What is 3?": "d"}
+    monkeypatch.setattr(
+        "bumperlane.trace.data.material.responses",
+        lambda subject, items, *_: [said.get(i.request.text, "ok") if i.context == TAG else "ok" for i in items],
+    )
+    silent = meter([""] * 5, [""] * 5, [True] * 5)
+    silent.twin = lambda r: Item(r.id, "g", "bait", r, INV.neutral)
+    found = outputs_of(INV, silent, SUBJECT)
+    assert found.bad == ("b", "d") and found.benign == ("ok", "ok")
+    assert [i.context for i in found.plain] == [TAG, TAG]  # both answers stand under one prompt: only they differ

@@ -49,7 +49,8 @@ def outputs_of(inv: Investigation, meter: Meter, subject: Subject, most: int = 1
     texts, benign = seen.texts, seen.neutral_texts
     if not any(texts):  # the bumper reads no answers; take them as they come
         texts = tuple(responses(subject, asked, inv.decoding, inv.memo))
-        benign = tuple(responses(subject, plain, inv.decoding, inv.memo))
+        without = [meter.twin(r) for r in requests] if meter.told else plain
+        benign = tuple(responses(subject, without, inv.decoding, inv.memo))
     shown = [i for i, flag in enumerate(seen.flags) if flag]
     if not shown:
         raise EvidenceError(

