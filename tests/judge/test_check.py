@@ -12,7 +12,7 @@ from bumperlane.detect.contract import find_bumper
 from bumperlane.errors import EvidenceError, ModelError, RunError, SettingError
 from bumperlane.evidence.observe import departures
 from bumperlane.evidence.pools import pools_of
-from bumperlane.judge.check import SAMPLES, added_text, behaviour_context, check, overall, shown
+from bumperlane.judge.check import SAMPLES, added_text, behaviour_context, check, overall, shown, worth_asking
 from bumperlane.judge.investigation import Investigation, Settings
 from bumperlane.judge.who_looks import who_looks
 from bumperlane.recipes.run import Run
@@ -297,3 +297,16 @@ def test_the_samples_are_what_was_scored_and_not_said_again_in_another_batch(pla
     assert case.behaviour.bumper == "PairedContexts"
     paired = next(b for b in case.bumpers if b.bumper == "PairedContexts")
     assert asked[-1] > sum(g.of for g in paired.groups) >= len(case.behaviour.samples) == SAMPLES
+
+
+def test_a_context_that_the_user_gave_is_asked_in_full_however_it_did_in_screening():
+    baits = [Context(f"library/{i}", "library", str(i)) for i in range(9)]
+    mine = [Context(f"given/{i}", "given", str(i)) for i in range(7)]
+    means = {c.id: float(c.system) for c in (*baits, *mine)}
+
+    def kept(given):
+        return [c.id for c in worth_asking([*baits, *given], means, 8)]
+
+    assert kept([]) == [f"library/{i}" for i in range(8, 0, -1)]
+    assert kept(mine[:2]) == ["given/0", "given/1", *(f"library/{i}" for i in range(8, 2, -1))]
+    assert kept(mine) == [*(f"given/{i}" for i in range(7)), *(f"library/{i}" for i in range(8, 4, -1))]

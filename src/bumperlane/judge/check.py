@@ -3,7 +3,7 @@
 import difflib
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,7 +127,8 @@ def read_open(inv: Investigation, cls: type, baits: Sequence[Context], least: in
     """One bumper's reading, and where it looked (None for the log of the run). `least`: items a context that a check of
     so many bumpers needs.
 
-    Where answers must be generated, contexts are screened first, on requests of their own.
+    Where answers must be generated, contexts are screened first, on requests of their own; those that the user gave
+    are asked in full all the same.
     """
     if cls.watches is CheckedRollouts:  # type: ignore[attr-defined]
         return run_reading(cls(), inv.run.path), None
@@ -141,10 +142,17 @@ def read_open(inv: Investigation, cls: type, baits: Sequence[Context], least: in
     screened = read(cls, replace(scene_for(inv, baits, requests[: s.screen]), controls=1))
     if screened.why_blind:
         return screened, scene_for(inv, baits, requests[: s.screen])
-    means = mean_by_group(screened)
-    worst = sorted(baits, key=lambda c: -means[c.id])[: s.keep]
-    scene = scene_for(inv, worst, requests[s.screen : s.screen + s.requests])
+    kept = worth_asking(baits, mean_by_group(screened), s.keep)
+    scene = scene_for(inv, kept, requests[s.screen : s.screen + s.requests])
     return read(cls, scene), scene
+
+
+def worth_asking(baits: Sequence[Context], means: Mapping[str, float], keep: int) -> list[Context]:
+    """After screening: every context that the user gave, and of the others the worst, to `keep` in all; of these at
+    least half of `keep`, however many were given."""
+    given = [c for c in baits if c.origin == "given"]
+    others = sorted((c for c in baits if c.origin != "given"), key=lambda c: -means[c.id])
+    return [*given, *others[: max(keep - len(given), -(-keep // 2))]]
 
 
 def mean_by_group(reading: Reading) -> dict[str, float]:

@@ -35,7 +35,8 @@ class Settings:
         alpha: family-wise false-alarm rate of a check.
         bumpers: names; empty takes all that are installed.
         seed: of request roles, control contexts, and sealed contexts.
-        screen: requests with which every context is tried first; the `keep` worst are judged on fresh requests.
+        screen: requests with which every context is tried first; the `keep` worst are judged on fresh requests,
+            and with them every context that was given.
         requests: fresh requests a context is judged on.
         depth: where internals are read, as a share of the blocks.
         max_new_tokens: how much of an answer is looked at.
