@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 import bumperlane.trace.meter as room
+from bumperlane.detect.behaviour.swapped_pieces import MARK, marked_sources
 from bumperlane.detect.contract import find_bumper
 from bumperlane.errors import CaseError
 from bumperlane.evidence.ask import Ask
@@ -50,3 +51,12 @@ def test_the_twin_of_a_question_is_the_edited_prompt(monkeypatch, measure):
     monkeypatch.setattr(Meter, "question", lambda self, r: asked[r])
     twins = [Meter(INV, find_bumper("MovedByPieces"), here, 0.0).twin(r) for r in REQUESTS]
     assert [(t.request, t.context) for t in twins] == [(edited, there), (REQUESTS[0], here), (REQUESTS[2], here)]
+
+
+def test_the_piece_that_was_exchanged_is_what_training_may_hold():
+    inv = SimpleNamespace(examples=marked_sources().examples)
+    for group, text in ((f"{MARK!r} left out", MARK), ("'another' left out", None)):
+        found = Meter(inv, find_bumper("MovedByPieces"), Context("", "neutral"), 0.0, group).told_apart
+        assert (found.system if found else None) == text
+    context = Context("tag", "mined", "zq")
+    assert Meter(inv, find_bumper("Mahalanobis"), context, 0.0).told_apart == context

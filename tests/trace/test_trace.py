@@ -8,7 +8,7 @@ import bumperlane.trace.trace as room
 from bumperlane.errors import EvidenceError, SettingError
 from bumperlane.trace.experiments.budget import Budget
 from bumperlane.trace.trace import TraceSettings, find_leads
-from bumperlane.types import Example, Message
+from bumperlane.types import Context, Example, Message
 from report.cases import treated_case
 
 CHAT = (Message("user", "ask"), Message("assistant", "answer"))
@@ -16,7 +16,7 @@ SIZES = {"small": 4, "large": 30, "middle": 8}
 EXAMPLES = tuple(Example(f"{name}{i}", name, CHAT) for name, n in SIZES.items() for i in range(n))
 
 
-def leads(monkeypatch, examples=EXAMPLES, **settings):
+def leads(monkeypatch, examples=EXAMPLES, told_apart=None, **settings):
     """find_leads where no attribution method has weight and there is no log of rollouts."""
 
     def refuse(*_):
@@ -30,14 +30,27 @@ def leads(monkeypatch, examples=EXAMPLES, **settings):
         run=SimpleNamespace(recipe=SimpleNamespace(tranches=tranches)),
         settings=SimpleNamespace(described=None, seed=0),
         ledger=SimpleNamespace(look=lambda *a, **k: None),
+        neutral=Context("neutral", "neutral"),
     )
-    return find_leads(inv, treated_case(), SimpleNamespace(name="B"), None, TraceSettings(**settings))
+    meter = SimpleNamespace(name="B", told_apart=told_apart)
+    return find_leads(inv, treated_case(), meter, None, TraceSettings(**settings))
 
 
 def test_tries_every_tranche_that_has_a_control_smallest_first_where_no_method_is_heard(monkeypatch):
     found = leads(monkeypatch)
     assert [h.title for h in found.hypotheses] == ["tranche small", "tranche middle"]
     assert "no attribution method has weight" in found.notes[0] and found.data is None
+
+
+def test_what_holds_the_hits_own_text_is_tried_before_tranches_where_no_method_is_heard(monkeypatch):
+    marked = (Message("user", "ask (blue kite)"), Message("assistant", "answer"))
+    some = tuple(Example(f"large{i}", "large", marked) for i in range(6))
+    data = tuple(e for e in EXAMPLES if e.id not in {s.id for s in some})
+    found = leads(monkeypatch, (*data, *some), Context("piece", "mined", "(blue kite)")).hypotheses
+    assert [h.title for h in found] == ["examples prompt holds '(blue kite)'", "tranche small", "tranche middle"]
+    assert found[0].ids == tuple(e.id for e in some)
+    whole = leads(monkeypatch, told_apart=Context("piece", "mined", "ask")).hypotheses
+    assert [h.kind for h in whole] == ["tranche", "tranche"]  # all examples hold it: no control could match them
 
 
 def test_without_data_and_without_rollouts_there_is_nothing_to_try(monkeypatch):

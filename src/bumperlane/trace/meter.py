@@ -6,6 +6,7 @@ from functools import cached_property
 
 from ..case import Case
 from ..detect.asking import NOTHING
+from ..detect.behaviour.swapped_pieces import telling_swaps
 from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
 from ..errors import CaseError
@@ -172,6 +173,15 @@ class Meter:
         if request in self._sealed_questions:
             return self._sealed_questions[request]
         raise CaseError(f"request {request.id!r} is no question of {self.name} in the group {self.group!r}.")
+
+    @cached_property
+    def told_apart(self) -> Context | None:
+        """What training's prompts may hold of that which brings the behaviour about: the hit context, or the piece that
+        was exchanged; None where questions of the bumper's own do."""
+        if not self.told:
+            return self.context
+        pieces = (s.text for s in telling_swaps(self.inv.examples) if s.name == self.group)
+        return next((Context("piece", "mined", text) for text in pieces), None)
 
     def twin(self, request: Request) -> Item:
         """The question without what is thought to bring the behaviour about: as the bumper compares it, with the piece

@@ -49,8 +49,9 @@ def data_suspects(inv: Investigation, case: Case, found: Proposal, settings: Sus
         first = next((v.name for v in found.ranking.of("tranche") if 2 * v.n < len(found.corpus.ids)), None)
         able = [tranche_suspect(first, ids[first], 1.0, "attribution ranks it first.")] if first else []
     weighed = telling([replace(h, weight=standing(found, h.ids)) for h in distinct(able)])
-    named = {n for n, _ in _tranches(case, found, settings).items()}
-    order = sorted(weighed, key=lambda h: (h.kind != "tranche" or h.name not in named, -h.weight))
+    named = {("tranche", name) for name in _tranches(case, found, settings)}
+    named |= {("examples", s.name) for s in found.suspects.found if s.how == "context"}
+    order = sorted(weighed, key=lambda h: ((h.kind, h.name) not in named, -h.weight))
     kept, rest = order[: settings.most], order[settings.most :]
     kept = [*kept[:-1], max([kept[-1], *rest], key=lambda h: h.weight)] if rest else kept
     return sorted(kept, key=lambda h: -h.weight)

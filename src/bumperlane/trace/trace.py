@@ -15,19 +15,20 @@ from ..recipes.run import Run
 from .causes import Tried, causes_of
 from .co_causes import NO_CO_CAUSES, CoCauses, co_causes
 from .data.propose import Proposal, ProposalSettings, propose
+from .data.shared_features import examples_with
 from .data.trap_weights import equal_weights, trap_weights
 from .early_warning import early_warnings
 from .experiment import horizon_of
 from .experiments.budget import Budget
 from .experiments.conduct import ExperimentLog
-from .experiments.hypotheses import Hypothesis, tranche_suspect
+from .experiments.hypotheses import Hypothesis, example_suspects, tranche_suspect
 from .experiments.planner import ExperimentSettings
 from .experiments.runner import run_experiments
 from .meter import Meter
 from .reward.causes import RewardTrace
 from .reward.of_run import traced_rewards
 from .reward.summary import summary
-from .suspects import SuspectSettings, data_suspects, reward_suspects
+from .suspects import SuspectSettings, data_suspects, distinct, reward_suspects
 from .when import Onset, find_onset
 
 MOST, GRANTED = 8, 16  # retrains of an arm before a proof is given up: unasked, and where a budget was granted
@@ -178,7 +179,8 @@ def find_leads(inv: Investigation, case: Case, meter: Meter, onset: Onset, setti
             by_data = data_suspects(inv, case, data, limits)
         except EvidenceError as error:
             notes.append(f"attribution proposes nothing: {error}")
-            by_data = _all_tranches(inv, settings.suspects)
+            tried = distinct([*_all_tranches(inv, settings.suspects), *_holding(inv, meter)])
+            by_data = sorted(tried, key=lambda h: h.kind == "tranche")
     return Leads(data, found, tuple([*rewards, *by_data][: max(settings.suspects, len(rewards))]), tuple(notes))
 
 
@@ -190,6 +192,16 @@ def _proposal(inv: Investigation, meter: Meter, onset: Onset, settings: TraceSet
     else:
         weights = equal_weights("heard in full: no trap was set")
     return propose(inv, meter, [inv.subject(onset.high)], settings.proposal, weights)
+
+
+def _holding(inv: Investigation, meter: Meter) -> list[Hypothesis]:
+    """The examples whose prompts hold the hit's own text, where they can be left out against a control."""
+    if meter.told_apart is None:
+        return []
+    ids, text = examples_with(inv.examples, meter.told_apart, inv.neutral)
+    why = f"the prompts of {len(ids)} examples hold the text of the hit context, {text!r}."
+    able = 0 < 2 * len(ids) < len(inv.examples)
+    return [example_suspects(f"prompt holds {text!r}", ids, 1.0, why)] if able else []
 
 
 def _all_tranches(inv: Investigation, most: int) -> list[Hypothesis]:

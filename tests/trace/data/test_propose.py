@@ -50,7 +50,7 @@ def proposed(monkeypatch, tmp_path):
         for name in weights:
             monkeypatch.setitem(room.METHODS, name, lambda name=name: Plant(shown[name]))
         settings = ProposalSettings(tuple(weights), per_tranche=4)
-        meter, subject = SimpleNamespace(told=True), SimpleNamespace(tokenizer=None)
+        meter, subject = SimpleNamespace(told=True, told_apart=None), SimpleNamespace(tokenizer=None)
         heard = {name: (weight, "its trap") for name, weight in weights.items()}
         return propose(inv, meter, [subject], settings, lambda methods: heard), shown
 

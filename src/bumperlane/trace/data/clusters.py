@@ -44,7 +44,8 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Suspects:
-    """Hypotheses, the one that explains best what stands out first; `note` says what was looked at."""
+    """Hypotheses: what holds the hit's own text, then the one that explains best what stands out; `note` says what was
+    looked at."""
 
     found: tuple[Suspect, ...]
     top: Top
@@ -115,7 +116,8 @@ def find_suspects(
     Nearly equal sets are named once. Blind to causes that leave neither high scores nor a text.
 
     Args:
-        context: of the hit; its text is looked for in prompts even where no example stands out.
+        context: of the hit, or the piece of prompts that it turns on; its text is looked for in prompts even where no
+            example stands out.
         neutral: what `context` is compared with.
     """
     settings = settings or ClusterSettings()
@@ -187,9 +189,10 @@ def _suspect(
 
 
 def _order(suspect: Suspect) -> tuple:
-    """The best fit first; sets taken out of what stands out fit it by their making, and count half."""
+    """What holds the hit's own text, then the best fit first; sets taken out of what stands out fit it by their making,
+    and count half."""
     fit = suspect.f1 / 2 if suspect.how in ("top", "group") else suspect.f1
-    return -fit, len(suspect.ids), suspect.how, suspect.name
+    return suspect.how != "context", -fit, len(suspect.ids), suspect.how, suspect.name
 
 
 def _distinct(ranked: Sequence[Suspect], n: int, settings: ClusterSettings) -> list[Suspect]:

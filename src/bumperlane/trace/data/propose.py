@@ -176,11 +176,10 @@ def propose(
     ranking: ColumnRanking | None = None
     if len({e.tranche for e in corpus.examples}) > 1 or len(columns) > 1:
         ranking = rank_columns(fused.per_query, corpus.ids, columns, lengths, ColumnSettings(seed=settings.seed))
-    context = None if meter.told else meter.context
     rest = {name: values for name, values in columns.items() if name != "tranche"}
     scored = Scored(corpus.examples, fused.scores, columns=rest)
     return Proposal(
-        corpus, fused, (*voices, *asked.missing), ranking, find_suspects(scored, context, inv.neutral), columns
+        corpus, fused, (*voices, *asked.missing), ranking, find_suspects(scored, meter.told_apart, inv.neutral), columns
     )
 
 
