@@ -96,6 +96,16 @@ def test_no_more_are_tried_than_allowed_and_the_one_that_stands_out_most_is_amon
     assert names(found, most=2)[0] == ("examples", "odd") and len(names(found, most=2)) == 2
 
 
+def test_what_holds_the_hits_own_text_is_tried_though_others_stand_out_more():
+    mixed = ["b0", "c0", "d0", "d1"]
+    sets = [(f"set {n}", [f"{t}{n}" for t in "abcd"]) for n in range(2, 6)]
+    found = proposal([id for _, ids in sets for id in ids], {}, sets)
+    assert ("examples", "prompt holds 'zq'") not in names(found, most=3)
+    held = Suspect("prompt holds 'zq'", "context", tuple(mixed), "held", 0, 1)
+    found.suspects = Suspects((held, *found.suspects.found), found.suspects.top, "")
+    assert ("examples", "prompt holds 'zq'") in names(found, most=3)
+
+
 def test_data_of_a_single_tranche_with_a_column_that_names_nobody_has_no_suspect():
     found = proposal()
     found.ranking = ColumnRanking((value("author", "kim", 1.0),), (), ())
