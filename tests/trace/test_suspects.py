@@ -106,6 +106,15 @@ def test_what_holds_the_hits_own_text_is_tried_though_others_stand_out_more():
     assert ("examples", "prompt holds 'zq'") in names(found, most=3)
 
 
+def test_what_holds_the_hits_own_text_stays_beside_a_larger_set_that_stands_out_hardly_more():
+    wide = [*A, "b0", "b1"]  # 2.0 standard errors above chance, the ten 1.7
+    found = proposal([*A[:8], "b0", "b1"], {}, [("author x", wide)])
+    held = Suspect("prompt holds 'zq'", "context", tuple(A), "held", 0, 1)
+    assert names(found) == [("examples", "author x")]
+    found.suspects = Suspects((held, *found.suspects.found), found.suspects.top, "")
+    assert names(found) == [("examples", "prompt holds 'zq'")]
+
+
 def test_data_of_a_single_tranche_with_a_column_that_names_nobody_has_no_suspect():
     found = proposal()
     found.ranking = ColumnRanking((value("author", "kim", 1.0),), (), ())

@@ -1,6 +1,6 @@
 """From attribution and logs to hypotheses that retrains can decide: the most suspect, each with what leaves it out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,9 +48,9 @@ def data_suspects(inv: Investigation, case: Case, found: Proposal, settings: Sus
     if not able and found.ranking and _has(found, "tranche"):
         first = next((v.name for v in found.ranking.of("tranche") if 2 * v.n < len(found.corpus.ids)), None)
         able = [tranche_suspect(first, ids[first], 1.0, "attribution ranks it first.")] if first else []
-    weighed = telling([replace(h, weight=standing(found, h.ids)) for h in distinct(able)])
-    named = {("tranche", name) for name in _tranches(case, found, settings)}
-    named |= {("examples", s.name) for s in found.suspects.found if s.how == "context"}
+    held = {("examples", s.name) for s in found.suspects.found if s.how == "context"}
+    weighed = telling([replace(h, weight=standing(found, h.ids)) for h in distinct(able)], held)
+    named = held | {("tranche", name) for name in _tranches(case, found, settings)}
     order = sorted(weighed, key=lambda h: ((h.kind, h.name) not in named, -h.weight))
     kept, rest = order[: settings.most], order[settings.most :]
     kept = [*kept[:-1], max([kept[-1], *rest], key=lambda h: h.weight)] if rest else kept
@@ -97,13 +97,15 @@ def distinct(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
     return kept
 
 
-def telling(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+def telling(hypotheses: Sequence[Hypothesis], held: Collection[tuple[str, str]] = ()) -> list[Hypothesis]:
     """Of two of which one holds the other, the one that stands out more: a part of a cause stands out less than the
     whole, for it is smaller, and a tranche less than the few examples in it that are the cause. A tranche that stands
-    out nearly as much stays: it is what the recipe can leave out."""
+    out nearly as much stays: it is what the recipe can leave out. So do examples that hold the hit's own text (`held`:
+    kind and name): it is known of them, and not of an author that wrote them and others, that they have to do with it.
+    """
 
     def rank(h: Hypothesis) -> float:
-        return h.weight * (NEARLY if h.kind == "tranche" else 1.0)
+        return h.weight * (NEARLY if h.kind == "tranche" or (h.kind, h.name) in held else 1.0)
 
     kept = []
     for h in hypotheses:
