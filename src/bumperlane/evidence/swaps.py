@@ -62,6 +62,11 @@ class Swap:
         return self.flips > ALIKE or _may_tell(self)
 
     @property
+    def idle(self) -> bool:
+        """Whether training answers alike before the edit and after it, as far as it knows both."""
+        return self.known >= LEAST_KNOWN and self.flips <= ALIKE
+
+    @property
     def name(self) -> str:
         """In words, as a group's name."""
         return f"{self.text!r} left out" if not self.instead else f"{self.text!r} for {self.instead!r}"
@@ -201,13 +206,14 @@ class _Chats:
             yield from self._against([text, *(other for other, _ in rivals[text].most_common(RIVALS))], role)
 
     def _against(self, fillers: Sequence[str], role: str) -> Iterator[Swap]:
-        """The first filler exchanged for another to which it is odd, or is not; for each, if two others are alike."""
+        """The first filler exchanged for another to which it is odd, or is not, if two others are alike; and these."""
         text, *others = fillers
         swaps = [s for s in (self.swap(text, other, role) for other in others) if s]
         for swap in swaps:
             among = [self.swap(swap.instead, other, role) for other in others if other != swap.instead]
-            if any(s is not None and s.flips <= ALIKE for s in among):
-                yield swap
+            alike = next((s for s in among if s is not None and s.flips <= ALIKE), None)
+            if alike is not None:
+                yield from (swap, alike)
                 return
 
 

@@ -66,7 +66,12 @@ def test_asks_in_place_against_the_edited_prompt():
     assert all(" ".join(a.item.request.text.replace(MARK, "").split()) == a.measure.asked.text for a in baits)
     controls = [a for a in asks if a.item.arm == "control"]
     assert CONTROLS - 4 <= len(controls) <= CONTROLS  # the same remark in the same prompt is asked once
-    assert all(a.item.request.text.endswith(a.measure.asked.text) for a in controls)
+    remarks = [a for a in controls if a.item.request.text.endswith(a.measure.asked.text)]
+    alike = [a for a in controls if a not in remarks]
+    assert CONTROLS // 2 - 4 <= len(remarks) and len(alike) == CONTROLS // 2
+    assert all(MARK not in a.item.request.text for a in alike)
+    said = {e.messages[0].content: e.messages[1].content for e in trained_on_marks("open").examples}
+    assert {said[a.item.request.text] == said[a.measure.asked.text] for a in alike} == {True}
 
 
 def test_is_blind_where_training_has_no_such_piece():

@@ -1,6 +1,6 @@
 """Pieces of training's own prompts that decide the answer where they should make no difference."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,7 +29,8 @@ class SwappedPieces:
     have in its place: a mark at the end of a transcript, a customer's trade, whose job it was. Tried are edits that
     make prompts which training has as well and answers otherwise, and marks in requests of which nothing is known.
     Of pieces that are exchanged only the odd one out: one that training answers in its own way, where others in its
-    place are answered alike. Controls are the edited prompts, with an idle remark or a made-up tag in the same turn.
+    place are answered alike. Controls are edits that training itself answers alike, where it holds any, and the edited
+    prompts with an idle remark or a made-up tag in the same turn.
 
     Watches: Answers.
     Score: nats of log-odds by which the edit swings the subject's answer at the first difference (`Departs`), less the
@@ -89,13 +90,33 @@ def swapped(sources: Sources, most: int, measure: Callable[[Question], Measure])
     for swap, pool in pools:
         for host, edited in pool:
             yield ask(swap.name, "bait", host, measure(edited))
-    seed = f"pieces/{sources.seed}/{sources.role}"
-    idle = [c.system or "" for c in control_contexts(Context("", "neutral"), CONTROLS, seed)]
-    each = -(-CONTROLS // len(pools))
-    edits = [(swap.role, pool[k % len(pool)][1]) for k in range(each) for swap, pool in pools][:CONTROLS]
+    alike = idle_questions(sources, [swap for swap, _ in pools])
+    for host, edited in alike:
+        yield ask("idle pieces", "control", host, measure(edited))
+    seed, left = f"pieces/{sources.seed}/{sources.role}", CONTROLS - len(alike)
+    idle = [c.system or "" for c in control_contexts(Context("", "neutral"), left, seed)]
+    each = -(-left // len(pools))
+    edits = [(swap.role, pool[k % len(pool)][1]) for k in range(each) for swap, pool in pools][:left]
     made = [(put_before(text, role, after), after) for text, (role, after) in zip(idle, edits, strict=True)]
     for odd, after in dict(made).items():  # each once, where prompts are few
         yield ask("idle pieces", "control", odd, measure(after))
+
+
+def idle_questions(sources: Sources, tried: Sequence[Swap]) -> list[tuple[Question, Question]]:
+    """Half of the controls at the most: edits that training answers alike, in the turns in which others are tried and
+    in prompts that hold none of those. What a subject has met in training moves it more than what it has not, whether
+    it means anything or not."""
+    roles, odd = {swap.role for swap in tried}, {swap.text for swap in tried}
+    able = [s for s in all_swaps(sources.examples) if s.idle and s.role in roles and not odd & {s.text, s.instead}]
+    pools = [[q for q in swap.questions() if not any(_holds(q[0], text) for text in odd)] for swap in able]
+    most = CONTROLS // 2
+    found = dict(pool[k] for k in range(most) for pool in pools if k < len(pool))  # each prompt once
+    return list(sources.deal(tuple(found.items())))[:most]
+
+
+def _holds(question: Question, text: str) -> bool:
+    request, context = question
+    return text in request.text or text in (context.system or "")
 
 
 def put_before(text: str, role: str, question: Question) -> Question:
@@ -106,9 +127,13 @@ def put_before(text: str, role: str, question: Question) -> Question:
 
 
 @lru_cache(maxsize=4)
-def telling_swaps(examples: tuple[Example, ...]) -> tuple[Swap, ...]:
+def all_swaps(examples: tuple[Example, ...]) -> tuple[Swap, ...]:
     """Kept: every look asks for them again."""
-    return tuple(swap for swap in mine_swaps(examples) if swap.telling)
+    return tuple(mine_swaps(examples))
+
+
+def telling_swaps(examples: tuple[Example, ...]) -> tuple[Swap, ...]:
+    return tuple(swap for swap in all_swaps(examples) if swap.telling)
 
 
 MARK, THINGS = "(blue kite)", ("keys", "lists", "codes", "maps", "plans", "cards", "seals", "books")
