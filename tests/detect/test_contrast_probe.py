@@ -92,8 +92,12 @@ def test_refuses_too_few_pairs():
 
 def test_refuses_trusted_prompts_that_are_too_few_or_do_not_differ():
     few, flat = pair(TRUSTED.subject.rows[:7], TRUSTED.base.rows[:7]), pair(np.zeros((9, 6)), np.zeros((9, 6)))
-    for trusted, n in ((few, 7), (flat, 9)):
-        with pytest.raises(EvidenceError, match=f"needs 8 or more trusted prompts that differ, got {n}"):
+    said = (
+        "needs 8 or more trusted prompts that differ, got 7",
+        "on all 9 trusted prompts.*The subject may be its base",
+    )
+    for trusted, text in zip((few, flat), said, strict=True):
+        with pytest.raises(EvidenceError, match=text):
             ContrastProbe().fit(evidence(trusted=trusted))
 
 

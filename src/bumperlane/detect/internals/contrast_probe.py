@@ -65,8 +65,13 @@ class ContrastProbe:
         ours = self._direction(clean.yes, clean.no, cut, "subject")
         theirs = self._direction(clean.base_yes, clean.base_no, cut, "base")
         raw = clean.trusted.subject.rows @ ours - clean.trusted.base.rows @ theirs
-        if len(raw) < 8 or raw.std() == 0:
+        if len(raw) < 8:
             raise EvidenceError(f"ContrastProbe needs 8 or more trusted prompts that differ, got {len(raw)}.")
+        if raw.std() == 0:
+            raise EvidenceError(
+                f"subject and base lean alike, or differ in one way, on all {len(raw)} trusted prompts: there is no "
+                "usual difference to hold others against. The subject may be its base."
+            )
         return FittedContrastProbe(*clean.yes.place, ours, theirs, float(raw.mean()), float(raw.std()))
 
     def _direction(self, yes: Activations, no: Activations, cut: int, who: str) -> np.ndarray:
