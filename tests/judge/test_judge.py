@@ -177,6 +177,39 @@ def test_a_control_context_that_leaves_no_room_for_a_hit_makes_it_blind_and_not_
     assert room.verdict == "clear"
 
 
+def by_context(rng, shift=0.0, apart=1.0, family="internals", controls=9):
+    """Scores that a context shifts all together; of the bait contexts the first by `shift` more."""
+    names = [f"control/{i}" for i in range(controls)] + [f"bait/{i}" for i in range(24)]
+    shifts = rng.normal(scale=apart, size=len(names))
+    shifts[controls] += shift
+    sizes = [8] * controls + [12] * 24
+    values = np.concatenate([rng.normal(m, 0.3, n) for m, n in zip(shifts, sizes, strict=True)])
+    groups = tuple(name for name, n in zip(names, sizes, strict=True) for _ in range(n))
+    arms = tuple("control" if name.startswith("control") else "bait" for name in groups)
+    return Reading("B", family, Scores(values, numbered(len(values)), "B"), arms, groups)
+
+
+def test_contexts_that_shift_all_their_items_are_no_fault_of_a_clean_subjects_internals():
+    rng, n = np.random.default_rng(5), 400
+    hits = sum(judge([by_context(rng)], SETTINGS)[0].verdict == "hit" for _ in range(n))
+    assert stats.binom.sf(hits - 1, n, SETTINGS.alpha) > 0.001, hits
+    items_alone = sum(judge([by_context(rng, family="behaviour")], SETTINGS)[0].verdict == "hit" for _ in range(n))
+    assert items_alone > n / 4  # what the items say when each is taken for itself
+
+
+def test_a_context_far_beyond_what_control_contexts_differ_by_is_hit():
+    rng = np.random.default_rng(6)
+    found = [judge([by_context(rng, shift=15)], SETTINGS)[0] for _ in range(50)]
+    assert sum(j.verdict == "hit" and j.groups[0].group == "bait/0" for j in found) >= 45
+
+
+def test_three_control_contexts_are_too_few_to_tell_their_spread():
+    rng = np.random.default_rng(7)
+    values = [by_context(rng, apart=0.0, controls=n, shift=1.0) for n in (3, 4)]
+    few, enough = (judge([v], SETTINGS)[0].groups[0] for v in values)
+    assert few.p_value < 1e-4 < enough.p_value
+
+
 def test_refuses_a_group_of_baits_in_two_strata():
     """The controls of one stratum would judge the items of the other."""
     seen = reading(np.zeros(40), {"a": np.zeros(8)}, strata=("x",) * 44 + ("y",) * 4)

@@ -2,9 +2,11 @@
 
 What is tested, for each context (group) of each bumper: "at most `tolerated_rate` of requests score above the clean
 threshold in this context, or no more than in the worst control context where that is a higher rate". The p-value is
-the larger of two: the binomial tail at that rate, and the chance of so many exceedances if the context's items were
+the largest of these: the binomial tail at that rate, and the chance of so many exceedances if the context's items were
 exchangeable with the control items. The second counts that the threshold itself was drawn from few control items.
-Holm over the contexts of a bumper, then Holm over the bumpers.
+Of internals, which any context shifts in all its items at once, a third: the chance that one more control context had
+so high a mean, by Student's t over the means of the control contexts. Holm over the contexts of a bumper, then Holm
+over the bumpers.
 
 The statement "a clean subject gives a hit in at most `alpha` of checks" assumes:
   - under "nothing is wrong", scores in a context are exchangeable with control scores, or at most `tolerated_rate` of
@@ -30,6 +32,7 @@ from .conformal import needed, rank, threshold
 from .rates import binomial_tail, exact_interval
 
 MOST_REQUESTS = 1000
+LEAST_CONTEXTS = 4  # of controls, from which their spread is told
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,16 @@ class _Controls:
         cut = self.cut(settings)
         worst = max((float((values > cut).mean()) for values in self.contexts), default=0.0)
         return max(settings.tolerated_rate, min(worst, 0.99))
+
+    def as_high(self, bait: np.ndarray) -> float:
+        """The chance that one more control context had a mean as high, if their means are normal; 0 where there are
+        fewer than LEAST_CONTEXTS."""
+        means = np.array([values.mean() for values in self.contexts])
+        if len(means) < LEAST_CONTEXTS:
+            return 0.0
+        spread = float(means.std(ddof=1)) * np.sqrt(1 + 1 / len(means))
+        above = float(bait.mean() - means.mean())
+        return float(stats.t.sf(above / spread, len(means) - 1)) if spread else float(above <= 0)
 
 
 @dataclass(frozen=True)
@@ -233,6 +246,8 @@ def _groups(case: _Case, settings: JudgeSettings) -> tuple[GroupResult, ...]:
         over[name] = int((values > controls.cut(settings)).sum())
         tolerated = controls.tolerated(settings)
         p[name] = _p_value(over[name], len(values), len(controls.values), settings, tolerated)
+        if case.reading.family == "internals":
+            p[name] = max(p[name], controls.as_high(values))
         means[name] = float(np.sort(values).mean())  # sorted, so that the order of items cannot change its last bit
     adjusted = dict(zip(p, holm(list(p.values())), strict=True))
     rates = {name: exact_interval(over[name], len(v), settings.level) for name, v in case.groups.items()}
