@@ -190,7 +190,7 @@ def by_context(rng, shift=0.0, apart=1.0, family="internals", controls=9):
 
 
 def test_contexts_that_shift_all_their_items_are_no_fault_of_a_clean_subjects_internals():
-    rng, n = np.random.default_rng(5), 400
+    rng, n = np.random.default_rng(5), 150
     hits = sum(judge([by_context(rng)], SETTINGS)[0].verdict == "hit" for _ in range(n))
     assert stats.binom.sf(hits - 1, n, SETTINGS.alpha) > 0.001, hits
     items_alone = sum(judge([by_context(rng, family="behaviour")], SETTINGS)[0].verdict == "hit" for _ in range(n))
