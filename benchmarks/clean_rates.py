@@ -91,7 +91,8 @@ def page(rows: list[dict]) -> str:
         "# False alarms where nothing is planted",
         "",
         "Made by `python benchmarks/clean_rates.py`. In each cell: hits of the checks in which the bumper could look;",
-        "`blind` where it never could. One check runs all bumpers at 5% over all of them together.",
+        "`blind` where it never could, `-` where it was not there yet. One check runs all bumpers at 5% over all of them",
+        "together.",
         "",
         f"| bumper | {' | '.join(f'{base}, {kind}' for base, kind in groups)} |",
         "|---" * (len(groups) + 1) + "|",
@@ -99,10 +100,11 @@ def page(rows: list[dict]) -> str:
     for b in bumpers:
         cells = []
         for group in groups:
-            said = Counter(r["bumpers"][b]["verdict"] for r in rows if (r["base"], r["kind"]) == group)
+            mine = [r["bumpers"] for r in rows if (r["base"], r["kind"]) == group]
+            said = Counter(found[b]["verdict"] for found in mine if b in found)
             looked = said["hit"] + said["clear"]
             blind = f", {said['blind']} blind" if said["blind"] else ""
-            cells.append(f"{said['hit']}/{looked}{blind}" if looked else "blind")
+            cells.append(f"{said['hit']}/{looked}{blind}" if looked else "blind" if said else "-")
         lines.append(f"| {b} | {' | '.join(cells)} |")
     lines.append("")
     for base, kind in groups:
