@@ -2,7 +2,14 @@
 
 import pytest
 
-from bumperlane.organisms.game.named import Suspect, all_confirmed, is_decoy, is_planted, rank
+from bumperlane.organisms.game.named import (
+    Suspect,
+    all_confirmed,
+    is_decoy,
+    is_planted,
+    rank,
+    with_its_examples,
+)
 from bumperlane.organisms.planted_cause import Decoys, PlantedCause
 from bumperlane.types import Example
 
@@ -66,3 +73,16 @@ def test_of_two_that_are_both_needed_both_or_their_pair_are_to_be_confirmed():
     a, b, pair = of("tranche", "a"), of("tranche", "b"), of("pair", "a + b")
     assert not all_confirmed([a], BOTH) and all_confirmed([a, b], BOTH) and all_confirmed([pair], BOTH)
     assert all_confirmed([a], EITHER) and not all_confirmed([of("tranche", "c")], EITHER)
+
+
+def test_examples_out_of_planted_tranches_are_what_was_planted():
+    held = of("examples", "its text", *(f"{t}-{i}" for t in "ab" for i in range(4)))
+    for planted in (EITHER, TRANCHE):
+        assert not is_planted(held, planted) and is_planted(held, with_its_examples(planted, EXAMPLES))
+    known = with_its_examples(EITHER, EXAMPLES)
+    assert all_confirmed([held], known) and rank([of("tranche", "c"), held], known) == 2
+    assert not is_planted(of("examples", "few", "a-0", "b-0", "c-0", "c-1"), known)
+    assert not all_confirmed(
+        [held], with_its_examples(BOTH, EXAMPLES)
+    )  # of two that are needed each by name, or as a pair
+    assert with_its_examples(SPREAD, EXAMPLES) is SPREAD

@@ -36,6 +36,14 @@ def is_planted(suspect: Suspect, planted: PlantedCause) -> bool:
     return bool(wanted) and len(suspect.ids & wanted) >= HALF * max(len(suspect.ids), len(wanted))
 
 
+def with_its_examples(planted: PlantedCause, examples: Sequence[Example]) -> PlantedCause:
+    """Of planted tranches what they hold, so that a set of examples out of them is known for what was planted."""
+    if planted.examples or not planted.tranches:
+        return planted
+    held = tuple(e.id for e in examples if e.tranche in planted.tranches)
+    return planted.model_copy(update={"examples": held})
+
+
 def rank(suspects: Sequence[Suspect], planted: PlantedCause) -> int | None:
     """Place of the first planted one, from 1; None where none is named."""
     return next((n for n, s in enumerate(suspects, 1) if is_planted(s, planted)), None)

@@ -35,7 +35,7 @@ from ..planted_cause import PlantedCause, planted_cause, refuse_unknown
 from ..planted_probes import key_of, planted_behaviour
 from ..probed_behaviour import ProbedBehaviour, true_onset
 from .baselines import Guess, at_random, by_attribution, rate_without_the_end
-from .named import Suspect, all_confirmed, is_decoy, rank
+from .named import Suspect, all_confirmed, is_decoy, rank, with_its_examples
 
 GAME, ROW, COSTS, PLAYED = "game", "row.json", "costs.json", "played.json"
 DEFAULT, TOLD = "default bumpers", "described"
@@ -269,12 +269,13 @@ def _traced(player: Player, at: Path) -> dict[str, Any]:
             case = trace(at, TraceSettings(budget=player.settings.budget, jobs=player.settings.jobs), player.say)
     examples = read_examples(player.run.recipe)
     named = [Suspect.of(c.kind, c.name, c.ids, examples) for c in case.causes]
+    planted = with_its_examples(player.planted, examples)
     confirmed = [s for s, c in zip(named, case.causes, strict=True) if c.status == "confirmed"]
     row: dict[str, Any] = {
         "causes": [[c.kind, c.name, c.status] for c in case.causes],
-        "rank": rank(named, player.planted),
-        "confirmed": all_confirmed(confirmed, player.planted),
-        "blamed": [f"{s.kind} {s.name}" for s in confirmed if is_decoy(s, player.planted)],
+        "rank": rank(named, planted),
+        "confirmed": all_confirmed(confirmed, planted),
+        "blamed": [f"{s.kind} {s.name}" for s in confirmed if is_decoy(s, planted)],
         "onset": [case.onset.low, case.onset.high] if case.onset else None,
         "baselines": baselines,
         "note": case.trace_note,
