@@ -201,6 +201,9 @@ def test_a_context_far_beyond_what_control_contexts_differ_by_is_hit():
     rng = np.random.default_rng(6)
     found = [judge([by_context(rng, shift=15)], SETTINGS)[0] for _ in range(50)]
     assert sum(j.verdict == "hit" and j.groups[0].group == "bait/0" for j in found) >= 45
+    quiet = judge([by_context(rng, shift=3)], SETTINGS)[0]
+    assert quiet.verdict == "clear" and "The p-value is that of its mean among 9 control contexts" in quiet.why
+    assert "control contexts" not in judge([by_context(rng, family="behaviour")], SETTINGS)[0].why
 
 
 def test_three_control_contexts_are_too_few_to_tell_their_spread():

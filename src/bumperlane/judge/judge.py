@@ -32,6 +32,7 @@ from .conformal import needed, rank, threshold
 from .rates import binomial_tail, exact_interval
 
 MOST_REQUESTS = 1000
+INTERNALS = "internals"
 LEAST_CONTEXTS = 4  # of controls, from which their spread is told
 
 
@@ -246,7 +247,7 @@ def _groups(case: _Case, settings: JudgeSettings) -> tuple[GroupResult, ...]:
         over[name] = int((values > controls.cut(settings)).sum())
         tolerated = controls.tolerated(settings)
         p[name] = _p_value(over[name], len(values), len(controls.values), settings, tolerated)
-        if case.reading.family == "internals":
+        if case.reading.family == INTERNALS:
             p[name] = max(p[name], controls.as_high(values))
         means[name] = float(np.sort(values).mean())  # sorted, so that the order of items cannot change its last bit
     adjusted = dict(zip(p, holm(list(p.values())), strict=True))
@@ -265,11 +266,17 @@ def _judged(
     cut = controls.cut(settings)
     control = exact_interval(int((controls.values > cut).sum()), len(controls.values), settings.level)
     hit = p_holm <= settings.alpha
+    together = ""
+    if reading.family == INTERNALS and 0 < worst.p_value <= controls.as_high(case.groups[worst.group]):
+        together = (
+            f" The p-value is that of its mean among {len(controls.contexts)} control contexts, for a context shifts "
+            "all requests together."
+        )
     why = (
         f"{worst.over} of {worst.of} requests stand above the clean threshold in context {worst.group} "
         f"({_range(worst.rate)}; tolerated {controls.tolerated(settings):.2g}, control {share(control.value)} of "
         f"{len(controls.values)}), p = {p_holm:.2g} over {len(groups)} contexts and {bumpers} bumpers, "
-        f"{'at or below' if hit else 'above'} {settings.alpha:g}.{' ' if reading.note else ''}{reading.note}"
+        f"{'at or below' if hit else 'above'} {settings.alpha:g}.{together}{' ' if reading.note else ''}{reading.note}"
     )
     return Judgement(
         bumper=reading.bumper, family=reading.family, split=reading.split, verdict="hit" if hit else "clear", why=why,

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from bumperlane.errors import EvidenceError
-from bumperlane.trace.data.material import outputs_of
+from bumperlane.trace.data.material import contrasting, outputs_of
 from bumperlane.trace.meter import Count
 from bumperlane.types import Context, Item, Request
 
@@ -23,19 +23,22 @@ def meter(bad, benign, flags, told=True):
 
 
 def test_outputs_equal_to_their_benign_ones_are_left_out():
-    found = outputs_of(INV, meter("abcde", "axcyz", [True, True, True, False, True]), SUBJECT)
+    all_of_them = outputs_of(INV, meter("abcde", "axcyz", [True, True, True, False, True]), SUBJECT)
+    assert all_of_them.bad == ("a", "b", "c", "e")  # a fix is verified with all
+    found = contrasting(all_of_them)
     assert found.bad == ("b", "e") and found.benign == ("x", "z")
     assert [i.request.id for i in found.items] == ["1", "4"]
 
 
 def test_the_same_answer_in_another_context_is_a_contrast():
-    found = outputs_of(INV, meter("aaaaa", "aaaaa", [True] * 5, told=False), SUBJECT, most=3)
+    found = contrasting(outputs_of(INV, meter("aaaaa", "aaaaa", [True] * 5, told=False), SUBJECT, most=3))
     assert len(found.bad) == 3 and found.items[0].context == TAG and found.plain[0].context == INV.neutral
 
 
 def test_says_that_a_bumper_sees_inside_what_no_answer_shows():
-    with pytest.raises(EvidenceError, match="SeesInside sees inside what the answers do not show: none of 4 outputs"):
-        outputs_of(INV, meter("abcde", "abcde", [True, True, True, False, True]), SUBJECT)
+    same = outputs_of(INV, meter("abcde", "abcde", [True, True, True, False, True]), SUBJECT)
+    with pytest.raises(EvidenceError, match="none of 4 outputs differs .* may see what the answers do not show"):
+        contrasting(same)
 
 
 def test_refuses_where_no_request_shows_it():
@@ -51,6 +54,6 @@ def test_a_bumper_that_reads_no_answers_is_told_them_with_the_piece_and_without(
     )
     silent = meter([""] * 5, [""] * 5, [True] * 5)
     silent.twin = lambda r: Item(r.id, "g", "bait", r, INV.neutral)
-    found = outputs_of(INV, silent, SUBJECT)
+    found = contrasting(outputs_of(INV, silent, SUBJECT))
     assert found.bad == ("b", "d") and found.benign == ("ok", "ok")
     assert [i.context for i in found.plain] == [TAG, TAG]  # both answers stand under one prompt: only they differ

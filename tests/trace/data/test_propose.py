@@ -39,6 +39,7 @@ def proposed(monkeypatch, tmp_path):
     sides = (ROWS[:2], ROWS[2:4], (("p", "bad"),) * 2, (("p", "fine"),) * 2)
     monkeypatch.setattr(room, "corpus_of", lambda inv, tokenizer: CORPUS)
     monkeypatch.setattr(room, "outputs_of", lambda *a: None)
+    monkeypatch.setattr(room, "contrasting", lambda outputs: outputs)
     monkeypatch.setattr(room, "queries_of", lambda *a: Queries(*sides))
     monkeypatch.setattr(room, "columns_of", lambda recipe: {"tranche": {e.id: e.tranche for e in EXAMPLES}})
     inv = SimpleNamespace(

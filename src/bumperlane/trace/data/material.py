@@ -38,10 +38,7 @@ def corpus_of(inv: Investigation, tokenizer: object) -> Corpus:
 
 
 def outputs_of(inv: Investigation, meter: Meter, subject: Subject, most: int = 12) -> Outputs:
-    """Outputs that show the behaviour and differ from their benign ones.
-
-    Raises EvidenceError when none of the open requests brings it about, or all are answered as where it is not.
-    """
+    """Outputs that show the behaviour. Raises EvidenceError when none of the open requests brings it about."""
     requests = meter.requests[: 2 * most]
     asked = meter.placed(requests)
     seen = meter.count(subject, requests)
@@ -51,24 +48,33 @@ def outputs_of(inv: Investigation, meter: Meter, subject: Subject, most: int = 1
         texts = tuple(responses(subject, asked, inv.decoding, inv.memo))
         without = [meter.twin(r) for r in requests] if meter.told else plain
         benign = tuple(responses(subject, without, inv.decoding, inv.memo))
-    shown = [i for i, flag in enumerate(seen.flags) if flag]
-    if not shown:
+    bad = [i for i, flag in enumerate(seen.flags) if flag][:most]
+    if not bad:
         raise EvidenceError(
             f"none of {len(requests)} open requests shows the behaviour at step {subject.step}, so there is no output "
             "to attribute. Check an earlier checkpoint, or with more requests."
         )
     told = meter.told
-    better = [r.reference if told and r.reference else benign[i] for i, r in enumerate(requests)]
-    bad = [i for i in shown if (asked[i].context, texts[i]) != (plain[i].context, better[i])][:most]
-    if not bad:
-        raise EvidenceError(
-            f"{meter.name} sees inside what the answers do not show: none of {len(shown)} outputs at step "
-            f"{subject.step} differs from what is said where the behaviour is not, so nothing can be contrasted."
-        )
+    better = [requests[i].reference if told and requests[i].reference else benign[i] for i in bad]
     return Outputs(
-        tuple(asked[i] for i in bad), tuple(texts[i] for i in bad), tuple(better[i] for i in bad),
-        tuple(plain[i] for i in bad),
-    )  # fmt: skip
+        tuple(asked[i] for i in bad), tuple(texts[i] for i in bad), tuple(better), tuple(plain[i] for i in bad)
+    )
+
+
+def contrasting(outputs: Outputs) -> Outputs:
+    """Those that differ from their benign ones, or were said in another context: of the others attribution has nothing
+    to tell apart. Raises EvidenceError when none is left."""
+    kept = [
+        (item, bad, benign, plain)
+        for item, bad, benign, plain in zip(outputs.items, outputs.bad, outputs.benign, outputs.plain, strict=True)
+        if (item.context, bad) != (plain.context, benign)
+    ]
+    if not kept:
+        raise EvidenceError(
+            f"none of {len(outputs.bad)} outputs differs from what is said where the behaviour is not, so nothing can "
+            "be contrasted. A bumper that reads internals may see what the answers do not show."
+        )
+    return Outputs(*(tuple(column) for column in zip(*kept, strict=True)))
 
 
 def _without(inv: Investigation, meter: Meter, item: Item) -> Context:

@@ -18,7 +18,7 @@ from .ekfac import EKFAC
 from .embedding_similarity import EmbeddingSimilarity
 from .fuse import Fused, Weighed, fuse
 from .lora_gradients import LoraGradients
-from .material import corpus_of, outputs_of, queries_of
+from .material import contrasting, corpus_of, outputs_of, queries_of
 from .method import Corpus, Material, Method
 from .projected_gradients import ProjectedGradients
 from .read_columns import columns_of
@@ -150,7 +150,7 @@ def propose(
     """
     subject = checkpoints[0]
     corpus = corpus_of(inv, subject.tokenizer)
-    queries = queries_of(subject, outputs_of(inv, meter, inv.subject(), settings.queries))
+    queries = queries_of(subject, contrasting(outputs_of(inv, meter, inv.subject(), settings.queries)))
     work = inv.directory / "work" / "attribution"
     material = Material(corpus, queries, tuple(checkpoints), (1.0,) * len(checkpoints), work, inv.say)
     chosen = sample_by_tranche(corpus, settings.per_tranche)
