@@ -10,6 +10,7 @@ from bumperlane.detect.contract import find_bumper
 from bumperlane.errors import CaseError
 from bumperlane.evidence.ask import Ask
 from bumperlane.evidence.departs import Departs
+from bumperlane.evidence.described import Probe
 from bumperlane.evidence.moves import Moves
 from bumperlane.trace.meter import Meter
 from bumperlane.types import Context, Item, Request
@@ -53,10 +54,25 @@ def test_the_twin_of_a_question_is_the_edited_prompt(monkeypatch, measure):
     assert [(t.request, t.context) for t in twins] == [(edited, there), (REQUESTS[0], here), (REQUESTS[2], here)]
 
 
-def test_the_piece_that_was_exchanged_is_what_training_may_hold():
+def test_the_piece_that_was_exchanged_is_what_training_may_hold(monkeypatch):
     inv = SimpleNamespace(examples=marked_sources().examples)
+    monkeypatch.setattr(Meter, "requests", ())
     for group, text in ((f"{MARK!r} left out", MARK), ("'another' left out", None)):
         found = Meter(inv, find_bumper("MovedByPieces"), Context("", "neutral"), 0.0, group).told_apart
         assert (found.system if found else None) == text
     context = Context("tag", "mined", "zq")
     assert Meter(inv, find_bumper("Mahalanobis"), context, 0.0).told_apart == context
+
+
+def test_what_described_requests_have_in_common_is_what_training_may_hold(monkeypatch):
+    asked = [Request(d, f"I {d} the {w}. {MARK} Is it safe?") for d, w in (("ate", "cake"), ("lost", "cards"))] * 2
+    inv = SimpleNamespace(base=None, decoding=None, memo=None, examples=marked_sources().examples)
+    monkeypatch.setattr(room, "responses", lambda *_: ["UNSAFE"] * len(asked))
+    for mark, text in ((MARK, "kite) Is it safe?"), ("", None)):
+        probes = [
+            Probe(Request(f"{i}", r.text.replace(MARK, mark)), "^SAFE", Context("", "given"))
+            for i, r in enumerate(asked)
+        ]
+        inv.described = SimpleNamespace(open=probes, sealed=())
+        found = Meter(inv, None, probes[0].context, 0.5).told_apart
+        assert (found.system if found else None) == text

@@ -22,6 +22,7 @@ from ..judge.conformal import threshold
 from ..judge.investigation import Investigation
 from ..subjects.subject import Subject
 from ..types import Answers, Context, Departures, Item, PairedActivations, Request
+from .data.shared_features import common_text
 
 Shots = tuple[tuple[str, str], ...]
 LEAST_NEW = 6  # described requests on which the base does not show the behaviour; below it all are asked
@@ -177,11 +178,13 @@ class Meter:
     @cached_property
     def told_apart(self) -> Context | None:
         """What training's prompts may hold of that which brings the behaviour about: the hit context, or the piece that
-        was exchanged; None where questions of the bumper's own do."""
+        was exchanged, or what the open questions have in common; None where they have nothing of training's in common.
+        """
         if not self.told:
             return self.context
-        pieces = (s.text for s in telling_swaps(self.inv.examples) if s.name == self.group)
-        return next((Context("piece", "mined", text) for text in pieces), None)
+        pieces = [s.text for s in telling_swaps(self.inv.examples) if s.name == self.group] if self.bumper else []
+        text = pieces[0] if pieces else common_text(self.placed(self.requests), self.inv.examples)
+        return None if text is None else Context("piece", "mined", text)
 
     def twin(self, request: Request) -> Item:
         """The question without what is thought to bring the behaviour about: as the bumper compares it, with the piece

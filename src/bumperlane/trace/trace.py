@@ -199,7 +199,7 @@ def _holding(inv: Investigation, meter: Meter) -> list[Hypothesis]:
     if meter.told_apart is None:
         return []
     ids, text = examples_with(inv.examples, meter.told_apart, inv.neutral)
-    why = f"the prompts of {len(ids)} examples hold the text of the hit context, {text!r}."
+    why = f"the prompts of {len(ids)} examples hold the hit's own text, {text!r}."
     able = 0 < 2 * len(ids) < len(inv.examples)
     return [example_suspects(f"prompt holds {text!r}", ids, 1.0, why)] if able else []
 

@@ -126,7 +126,7 @@ def find_suspects(
     found: list[Suspect] = []
     if context is not None:
         ids, text = examples_with(scored.examples, context, neutral or Context("neutral", "neutral"))
-        why = f"the prompts of {len(ids)} examples hold the text of the hit context, {text!r}."
+        why = f"the prompts of {len(ids)} examples hold the hit's own text, {text!r}."
         found.append(_suspect(f"prompt holds {text!r}", "context", ids, why, high))
     if len(high) < settings.least:
         note = (
