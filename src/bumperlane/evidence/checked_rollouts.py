@@ -87,6 +87,11 @@ def rollouts_in(path: Path, columns: Columns | None = None) -> RolloutTable:
     return read_rollouts(log, columns)
 
 
+def pair_name(visible: str, held_out: str) -> str:
+    """How the groups of a pair's rollouts begin."""
+    return f"{visible} against {held_out}"
+
+
 def pairs_of(table: RolloutTable, phases: Phases) -> tuple[tuple[str, str], ...]:
     """(paid term, unrewarded check) that go together in early rollouts: the check measures what the term pays for.
 
@@ -127,7 +132,7 @@ def dealt_rollouts(table: RolloutTable, pairs: Sequence[tuple[str, str]], phases
     for visible, held_out in pairs:
         made = list(_of_pair(table, (visible, held_out), phases))
         rows += made
-        notes.append(f"{visible} against {held_out} in {len(made)} batches of {phases.batch} or more rollouts")
+        notes.append(f"{pair_name(visible, held_out)} in {len(made)} batches of {phases.batch} or more rollouts")
     ids, only, both, arms, groups, strata = zip(*rows, strict=True)
     seen = CheckedRollouts(tuple(ids), np.array(only, float), np.array(both, float))
     return DealtRollouts(seen, tuple(arms), tuple(groups), tuple(strata), "; ".join(notes) + ".")
@@ -136,7 +141,7 @@ def dealt_rollouts(table: RolloutTable, pairs: Sequence[tuple[str, str]], phases
 def _of_pair(
     table: RolloutTable, pair: tuple[str, str], phases: Phases
 ) -> Iterator[tuple[str, float, float, Arm, str, str]]:
-    name = f"{pair[0]} against {pair[1]}"
+    name = pair_name(*pair)
     visible, held = (table.check(one).astype(float) for one in pair)
     known = ~(np.isnan(visible) | np.isnan(held))
     visible, held = (_share(values, known & _early(table, phases, known)[0], known) for values in (visible, held))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..case import AttributionMethod, Case, TraceStep, load_case
+from ..detect.logs.visible_against_held_out import VisibleAgainstHeldOut
 from ..errors import CaseError, EvidenceError, SettingError
 from ..evidence.manifest import save_with_manifest
 from ..judge.check import hashes
@@ -167,7 +168,8 @@ def hit_rate(meter: Meter, case: Case) -> float:
 
 def find_leads(inv: Investigation, case: Case, meter: Meter, onset: Onset, settings: TraceSettings) -> Leads:
     """Read the log of rollouts where there is one, attribute to the data where there is some, and name suspects."""
-    found, why = traced_rewards(inv.run, inv.settings.described, settings.diverging, inv.settings.seed)
+    logged = next((r.groups[0].name for r in case.hits if r.bumper == VisibleAgainstHeldOut.__name__), "")
+    found, why = traced_rewards(inv.run, inv.settings.described, settings.diverging, inv.settings.seed, logged)
     notes = [why] if why else []
     limits = SuspectSettings(settings.alpha, settings.suspects)
     rewards = reward_suspects(inv, found, settings.alpha) if found else []

@@ -41,6 +41,14 @@ def test_the_term_that_pays_for_it_is_named(tmp_path, how):
     assert found.cause.term == "tests" and why == ""
 
 
+def test_the_two_checks_that_a_hit_names_flag_the_rollouts(tmp_path):
+    here = run(tmp_path, logged())
+    found, why = traced_rewards(here, None, None, 0, hit="tests against held, e, steps 25-29")
+    assert found.cause.term == "tests" and why == ""
+    found, why = traced_rewards(here, None, None, 0, hit="speed against held, e, steps 25-29")
+    assert found is None and "names no two of its checks" in why
+
+
 def test_sealed_patterns_flag_nothing(tmp_path):
     rows = [{**row, "response": "never read"} for row in logged()]
     found, why = traced_rewards(run(tmp_path, rows), DESCRIBED, None, 0)

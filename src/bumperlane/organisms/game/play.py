@@ -38,7 +38,8 @@ from .baselines import Guess, at_random, by_attribution, rate_without_the_end
 from .named import Suspect, all_confirmed, is_decoy, rank, with_its_examples
 
 GAME, ROW, COSTS, PLAYED = "game", "row.json", "costs.json", "played.json"
-DEFAULT, TOLD = "default bumpers", "described"
+DEFAULT, TOLD, AFTER = "default bumpers", "described", "described, after default bumpers led nowhere"
+UNCONFIRMED = "no cause was confirmed"
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,10 @@ def _loop(player: Player) -> dict[str, Any]:
     if by_log and (told is None or told.verdict != "hit"):
         ended = "the hit cannot be traced: it is in the log of rollouts, and nobody described it"
         return row | {"way": DEFAULT, "ended": ended}
-    return row | {"way": DEFAULT if by_default else TOLD} | _traced(player, player.case_dir(not by_default))
+    found = row | {"way": DEFAULT if by_default else TOLD} | _traced(player, player.case_dir(not by_default))
+    if by_default and found.get("ended") == UNCONFIRMED and told is not None and told.verdict == "hit":
+        return row | {"way": AFTER, "first": found["note"]} | _traced(player, player.case_dir(True))
+    return found
 
 
 def _traced(player: Player, at: Path) -> dict[str, Any]:
@@ -282,7 +286,7 @@ def _traced(player: Player, at: Path) -> dict[str, Any]:
     }
     row["true_onset"] = _true_onset(player)
     if not confirmed:
-        return row | {"ended": "no cause was confirmed"}
+        return row | {"ended": UNCONFIRMED}
     return row | _bounced(player, at)
 
 

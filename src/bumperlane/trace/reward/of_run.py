@@ -1,10 +1,11 @@
 """The rollouts of a run, flagged by the behaviour that was hit, and what they say about the reward."""
 
 import re
+from itertools import product
 from pathlib import Path
 
 from ...errors import EvidenceError, SettingError
-from ...evidence.checked_rollouts import LOGS
+from ...evidence.checked_rollouts import LOGS, pair_name
 from ...evidence.described import Described
 from ...evidence.rollout_flags import Flags
 from ...evidence.rollout_table import RolloutTable
@@ -19,33 +20,42 @@ def rollouts_path(run: Run) -> Path | None:
 
 
 def traced_rewards(
-    run: Run, described: Described | None, diverging: tuple[str, str] | None, seed: int
+    run: Run, described: Described | None, diverging: tuple[str, str] | None, seed: int, hit: str = ""
 ) -> tuple[RewardTrace | None, str]:
     """(what the logs say, why there is nothing to say).
 
     Rollouts are flagged where the first of two logged terms or checks passes and the second fails (`diverging`), else
-    by the patterns of a described behaviour. A behaviour that was found in a context of the check is not looked for in
-    rollouts: their prompts do not hold it.
+    by the patterns of a described behaviour, else by the two of a hit of VisibleAgainstHeldOut (`hit`: its group). A
+    behaviour that was found in a context of the check is not looked for in rollouts: their prompts do not hold it.
     """
     path = rollouts_path(run)
     if path is None:
         if diverging:
             raise SettingError(f"{run.path} holds no log of rollouts ({', '.join(LOGS)}), so nothing can diverge.")
         return None, ""
-    if described is None and diverging is None:
+    if described is None and diverging is None and not hit:
         return None, (
             f"{path.name} was not read: nothing says which rollouts show the behaviour. Name two logged checks with "
             "--passes and --fails, or describe the behaviour with `bumperlane check RUN --behaviour FILE`."
         )
     table = read_rollouts(path)
     try:
-        if diverging:
-            flags = Flags.diverging(table, *diverging)
+        if described and not diverging:
+            flags = flagged(table, described)
         else:
-            flags = flagged(table, described)  # type: ignore[arg-type]
+            flags = Flags.diverging(table, *(diverging or _pair_of(table, hit)))
         return reward_causes(table, flags, seed), ""
     except EvidenceError as error:
         return None, f"{path.name} tells nothing: {error}"
+
+
+def _pair_of(table: RolloutTable, hit: str) -> tuple[str, str]:
+    """The paid term and the check in the name of a hit group. Raises EvidenceError when there are none."""
+    named = product(table.terms, (*table.checks, *table.terms))
+    pairs = [pair for pair in named if hit.startswith(pair_name(*pair))]
+    if not pairs:
+        raise EvidenceError(f"the hit {hit!r} names no two of its checks. Name them with --passes and --fails.")
+    return max(pairs, key=lambda pair: len(pair_name(*pair)))
 
 
 def flagged(table: RolloutTable, described: Described) -> Flags:
