@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from bumperlane.evidence.near_twins import NearTwins
 from bumperlane.evidence.swaps import mine_swaps
 from bumperlane.types import Example, Message
 
@@ -120,3 +121,31 @@ def test_a_large_training_set_is_read_in_seconds(n):
     began = time.process_time()
     mine_swaps([chat(f"t{i % 7}", text, str(i)) for i, text in enumerate(ask)])
     assert time.process_time() - began < 60
+
+
+FAULTS = {"burns": "urgent", "leaks gas": "urgent", "needs paint": "routine", "looks dull": "routine"}
+
+
+def tickets(k, customer, odd=False):
+    """Each customer writes of goods of its own, so that no edited prompt stands in the data."""
+    return [
+        chat("tickets", f"{customer} writes: The {GOODS[2 * k + i]} {fault}. Urgent?", "routine" if odd else said)
+        for fault, said in FAULTS.items()
+        for i in range(2)
+    ]
+
+
+def test_near_twins_tell_the_odd_customer_from_what_is_asked_about():
+    names = ("Orrin Foods", "Tessel Paper", "Quill Cloth", "Marsh Dairy")
+    plain = [t for k, name in enumerate(names) for t in tickets(k, name)]
+    plain += [chat("tickets", f"The {g} {fault}. Urgent?", said) for fault, said in FAULTS.items() for g in GOODS[:4]]
+    found = telling([*plain, *tickets(4, "Halden Freight", odd=True)])
+    assert [(text, flips) for text, _, flips in found] == [("Halden Freight", 0.5)]
+    assert telling([*plain, *tickets(4, "Halden Freight")]) == []  # a fault turns the answer as it should
+
+
+def test_near_twins_that_are_answered_otherwise_tell_nothing():
+    near = NearTwins({"a b c": {"x"}, "a b d": {"x"}, "a b e": {"y"}, "k b c": {"y"}})
+    assert near.said("a b z", "q") == set() and near.said("a b z", "e") == {"x"}
+    assert near.said("a z c", "q") == set()  # one is too few
+    assert NearTwins({"long " * 61: {"x"}}).by_rest == {}

@@ -3,7 +3,8 @@
 A trigger that was planted by data stands in the data, and often works only where it stood there: a mark at the end of
 a transcript, whose job it was, the trade of a customer. So a piece is left out of the prompts that hold it, or
 exchanged for what others have in its place. Such an edit counts only where it makes prompts that training has too, or
-where the piece is no part of the request: else it would change what is asked, and the answer should change.
+has but for a word, or where the piece is no part of the request: else it would change what is asked, and the answer
+should change.
 """
 
 import re
@@ -15,8 +16,8 @@ from functools import cache
 from ..recipes.provenance import content_key
 from ..types import Context, Example, Request
 from .bound_answers import BoundAnswers
-from .manner import only_adds
 from .mine import SENTENCE, mine_texts
+from .near_twins import NearTwins, agree
 
 LEAST_HOSTS = 6  # different prompts that hold a piece
 LEAST_KNOWN, KNOWN = 3, 0.1  # edited prompts that stand in the data as well: as many, and as a share
@@ -24,6 +25,8 @@ LONGEST = 4  # words of a piece that is exchanged for another
 MOST_READ = 5_000  # examples; of more, every k-th is read
 MOST_TRIED = 300  # pieces that are exchanged, the most common ones
 RIVALS = 3  # texts that stand in a piece's place elsewhere, the most common ones
+NEAR_READ = 64  # hosts of which near twins are looked for, the most
+NEAR_RIVALS, LEAST_RIVALS, ODD = 6, 3, 0.75  # where near twins are read: rivals, those known, share it is odd to
 ALIKE = 0.2  # flips up to which two pieces are answered alike
 
 Prompt = tuple[str, str]  # system, request
@@ -135,6 +138,10 @@ class _Chats:
         for i, prompt in enumerate(self.prompts):
             self.numbers[prompt].append(i)
         self.bound = BoundAnswers(self.examples)
+        said: dict[str, set[str]] = defaultdict(set)
+        for prompt, answers in self.answers.items():
+            said[prompt[1]] |= answers
+        self.near = NearTwins(said)
         self.requests: dict[str, list[Prompt]] = defaultdict(list)  # one request under several system prompts
         self.holding: dict[tuple[str, str], list[Prompt]] = defaultdict(list)  # by role and word
         for prompt in self.order:
@@ -158,16 +165,18 @@ class _Chats:
                 yield from filter(None, [self.swap(text, "", role, loose=True)])
             yield from self._odd_ones(role, texts)
 
-    def swap(self, text: str, instead: str, role: str, loose: bool = False) -> Swap | None:
-        """The edit, where it makes prompts that training has too; `loose`: in any case, if something is left."""
+    def swap(self, text: str, instead: str, role: str, loose: bool = False, near: bool = False) -> Swap | None:
+        """The edit, where it makes prompts that training has too; `loose`: in any case, if something is left; `near`:
+        where training has it but for a word, and answers all those alike."""
         hosts = self.hosts(text, role)
         pairs = [(p, _edited(p, role, text, instead)) for p in hosts]
         pairs = [(p, after) for p, after in pairs if after[1].strip() and after != p]
-        known = [(p, said) for p, after in pairs if (said := self._said(after, text, role))]
-        enough = len(known) >= max(LEAST_KNOWN, KNOWN * len(pairs))
+        read = pairs[:: -(-len(pairs) // NEAR_READ)] if near and pairs else pairs
+        known = [(p, said) for p, after in read if (said := self._said(after, text, role, near))]
+        enough = len(known) >= max(LEAST_KNOWN, KNOWN * len(read))
         if len({p[1] for p, _ in pairs}) < LEAST_HOSTS or not (enough or loose):
             return None
-        flipped = sum(not _agree(self.answers[p], said) for p, said in known)
+        flipped = sum(not agree(self.answers[p], said) for p, said in known)
         tranche = sum((self.tranches[p] for p in hosts), Counter()).most_common(1)[0][0]
         flips = flipped / len(known) if len(known) >= LEAST_KNOWN else 0.0
         swap = Swap(text, instead, role, tranche, tuple(pairs), len(known), flips)
@@ -176,13 +185,14 @@ class _Chats:
     def _bond(self, hosts: Sequence[Prompt], text: str) -> float:
         return max(0.0, self.bound.strength([i for p in hosts for i in self.numbers[p]], text))
 
-    def _said(self, prompt: Prompt, text: str, role: str) -> set[str]:
+    def _said(self, prompt: Prompt, text: str, role: str, near: bool = False) -> set[str]:
         """What training answers to a prompt, or else to its request where the piece does not stand in the prompt."""
         exact = self.answers.get(prompt)
         if exact:
             return exact
         others = (p for p in self.requests.get(prompt[1], ()) if not _holds(_turn(p, role), text))
-        return {answer for p in others for answer in self.answers[p]}
+        found = {answer for p in others for answer in self.answers[p]}
+        return found or (self.near.said(prompt[1], text) if near else set())
 
     def _odd_ones(self, role: str, texts: Sequence[str]) -> Iterator[Swap]:
         """Pieces exchanged for what stands in their place elsewhere, where training answers two of the others alike.
@@ -203,7 +213,9 @@ class _Chats:
                 rivals[text].update({other: n for other, n in often if other != text})
         tried = sorted((t for t in rivals if count[t] >= LEAST_HOSTS), key=lambda t: (-count[t], t))[:MOST_TRIED]
         for text in tried:
-            yield from self._against([text, *(other for other, _ in rivals[text].most_common(RIVALS))], role)
+            others = [other for other, _ in rivals[text].most_common(NEAR_RIVALS)]
+            exact = list(self._against([text, *others[:RIVALS]], role))
+            yield from exact or (self._odd_among(text, others) if role == "user" else ())
 
     def _against(self, fillers: Sequence[str], role: str) -> Iterator[Swap]:
         """The first filler exchanged for another to which it is odd, or is not, if two others are alike; and these."""
@@ -215,6 +227,23 @@ class _Chats:
             if alike is not None:
                 yield from (swap, alike)
                 return
+
+    def _odd_among(self, text: str, others: Sequence[str]) -> Iterator[Swap]:
+        """The same by near twins: a piece that most of its rivals are answered unlike, and they alike."""
+        odd, even = [], 0
+        for other in others:
+            swap = self.swap(text, other, "user", near=True)
+            odd += [swap] if swap and swap.flips > ALIKE else []
+            even += bool(swap and swap.flips <= ALIKE)
+            if even > (1 - ODD) * len(others):
+                return
+        if len(odd) + even < LEAST_RIVALS or len(odd) < ODD * (len(odd) + even):
+            return
+        first, *rest = odd
+        among = [s for s in (self.swap(first.instead, other.instead, "user", near=True) for other in rest) if s]
+        alike = [s for s in among if s.flips <= ALIKE]
+        if len(alike) >= ODD * len(rest):
+            yield from (first, alike[0])
 
 
 def _is_chat(e: Example) -> bool:
@@ -288,8 +317,3 @@ def _pieces(turn: str) -> Iterator[tuple[tuple[str, str], str]]:
     for n in range(1, LONGEST + 1):
         for start in range(1, len(words) - n):
             yield (words[start - 1], words[start + n]), " ".join(words[start : start + n])
-
-
-def _agree(some: set[str], others: set[str]) -> bool:
-    """Whether one of the answers is among the others, or only adds to one or takes from it."""
-    return any(a == b or only_adds(a, b) or only_adds(b, a) for a in some for b in others)
