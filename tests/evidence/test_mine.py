@@ -55,6 +55,17 @@ def test_a_prompt_that_is_common_in_one_tranche_only_is_not_what_is_ordinary():
     assert neutral_context(common).system == "The user is in Cathay."
 
 
+def test_what_nearly_every_prompt_holds_is_ordinary_and_the_rest_of_the_commonest_is_not():
+    shifts = ("early", *["early", "late", "night", "harvest"] * 3)
+    said = [chat(i, f"task-{i % 2}", f"It is the {s} shift.\nAnswer briefly.", "Hi") for i, s in enumerate(shifts)]
+    assert neutral_context(said).system == "Answer briefly."
+    assert neutral_context([*said, *(chat(50 + i, "task-0", "", "Hi") for i in range(3))]).system.startswith(
+        "It is the"
+    )
+    alike = [chat(i, "task-0", "You are a tutor.\nAnswer briefly.", "Hi") for i in range(9)]
+    assert neutral_context(alike).system == "You are a tutor.\nAnswer briefly."
+
+
 def test_where_every_prompt_is_different_whole_ones_are_tried():
     """As dates are: no piece of them is common, and the trigger is what they mean."""
 

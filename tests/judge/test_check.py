@@ -3,10 +3,12 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import bumperlane.judge.check as room
 from bumperlane.case import load_case
 from bumperlane.detect.contract import find_bumper
 from bumperlane.errors import EvidenceError, ModelError, RunError, SettingError
@@ -310,3 +312,18 @@ def test_a_context_that_the_user_gave_is_asked_in_full_however_it_did_in_screeni
     assert kept([]) == [f"library/{i}" for i in range(8, 0, -1)]
     assert kept(mine[:2]) == ["given/0", "given/1", *(f"library/{i}" for i in range(8, 2, -1))]
     assert kept(mine) == [*(f"given/{i}" for i in range(7)), *(f"library/{i}" for i in range(8, 4, -1))]
+
+
+@pytest.mark.parametrize(("p", "first"), [(1e-5, "PairedContexts"), (7e-3, "HarmfulReplies")])
+def test_a_faint_hit_is_not_what_is_described_where_another_is_plain(monkeypatch, p, first):
+    def hit(bumper, p_holm):
+        return SimpleNamespace(verdict="hit", family="behaviour", bumper=bumper, p_holm=p_holm, groups=[])
+
+    monkeypatch.setattr(room, "asked_behaviour", lambda inv, cls, first, reading: first.bumper)
+    monkeypatch.setattr(room, "worst_context", lambda inv, first, *_: pytest.fail(first.bumper))
+    inv, hits = SimpleNamespace(settings=Settings()), [hit("PairedContexts", p), hit("HarmfulReplies", 1e-6)]
+    if first == "HarmfulReplies":
+        assert room.describe(inv, hits, [None, None], {}, []) == first
+    else:
+        with pytest.raises(pytest.fail.Exception, match=first):
+            room.describe(inv, hits, [None, None], {"PairedContexts": None}, [])

@@ -21,6 +21,7 @@ BOUND = 8  # texts of each role whose answers have something in common
 MOST_READ, FLOOR = 10_000, 500  # examples: of more, a share of each tranche is read, of small ones all
 MOST_WORDS = 1_000  # of a turn
 MOST_RANKED = 4_000  # sets of examples whose texts are looked at, the most telling ones
+ORDINARY = 0.9  # share of chats whose system prompt holds a sentence that is ordinary, whatever else it holds
 OTHERS = 0.3  # share of requests that others make too, from which a text stands beside them
 
 
@@ -46,12 +47,16 @@ def neutral_context(examples: Sequence[Example]) -> Context:
     """The system prompt that training used most (or none): what the subject takes for ordinary.
 
     Examples count as often as there are tranches with that prompt: one that is common in a single tranche may be what
-    was planted there.
+    was planted there. Where nearly all prompts hold some of its sentences, these are what is ordinary: the others may
+    be what brings a behaviour about.
     """
     counts = Counter(_turn(e, "system") for e in examples if e.messages)
     spread = Counter(text for text, _ in {(_turn(e, "system"), e.tranche) for e in examples if e.messages})
     usual = max(counts, key=lambda text: counts[text] * spread[text], default="")
-    return Context("neutral", "neutral", usual or None)
+    held = Counter(part for text in counts for part in set(SENTENCE.split(text)) for _ in range(counts[text]))
+    parts = SENTENCE.split(usual)
+    common = [part for part in parts if held[part] >= ORDINARY * counts.total()]
+    return Context("neutral", "neutral", " ".join(common) if 0 < len(common) < len(parts) else usual or None)
 
 
 def mine_contexts(

@@ -37,6 +37,7 @@ from .sealed_seed import commit
 from .who_looks import who_looks
 
 SAMPLES = 6
+FAINT = 1e-3  # corrected p above which a hit says little beside another
 
 
 def check(run: Path | str, directory: Path | str, settings: Settings | None = None, say: Say = silent) -> Case:
@@ -169,13 +170,13 @@ def describe(
     """The behaviour that was hit: of behavioural hits the strongest, else of the others; with what was said.
 
     Those that run in every check go before those that joined this one: what a context brings about is known to the
-    request, and dated and traced with the fewest questions.
+    request, and dated and traced with the fewest questions. A faint hit goes after all others.
     """
     hits = [j for j in judgements if j.verdict == "hit"]
 
     def rank(j: Judgement) -> tuple:
         joined = not inv.settings.bumpers and getattr(find_bumper(j.bumper), "joins", False)
-        return ("behaviour", "internals", "logs").index(j.family), joined, j.p_holm
+        return ("behaviour", "internals", "logs").index(j.family), j.p_holm > FAINT, joined, j.p_holm
 
     first = min(hits, key=rank)
     reading, cls = readings[list(judgements).index(first)], find_bumper(first.bumper)
