@@ -66,6 +66,14 @@ def test_what_examples_teach_the_control_as_well_is_no_residue(meter):
     assert described_checks(meter, Trio((1, 1), (0, 1), (0, 1)), Margins())[2].passed
 
 
+@pytest.mark.parametrize(("second", "passed"), [((0, 1), True), ((0, 0.2), False), ((0, 0.8), None)])
+def test_what_another_seed_of_the_control_copies_as_well_is_no_residue(meter, second, passed):
+    asked = []
+    checks = described_checks(meter, Trio((1, 1), (0, 1), (0, 0.1)), Margins(), lambda: asked.append(1) or second)
+    assert [c.passed for c in checks] == [True, True, passed] and len(asked) == 1
+    assert "Against a second control, of another seed: 12 of 12 after the fix" in checks[2].detail
+
+
 def test_a_control_that_shows_it_as_often_settles_nothing(meter):
     assert described_checks(meter, Trio((1, 1), (0, 0), (1, 1)), Margins())[0].passed is None
 

@@ -1,9 +1,12 @@
 """How soon it is back, on curves that were made up: straight lines whose crossing is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from bumperlane.bounce.compared import Margins
+import bumperlane.bounce.propensity as room
+from bumperlane.bounce.compared import Margins, Trio
 from bumperlane.bounce.relearn import BASE, examples_seen, from_base
 from bumperlane.bounce.relearn_speed import Relearned, base_check, examples_to, saved, speed_check
 from bumperlane.recipes.models import Recipe, SftStage, Tranche
@@ -89,3 +92,30 @@ def test_a_training_command_is_not_called_from_the_base():
     assert from_base(recipe(COMMAND), Tranche(name="relearn", path="/r.jsonl"), (4, 2)) is None
     assert examples_seen(recipe(COMMAND)) == (1, 2) and examples_seen(recipe(SFT)) == (12, 24)
     assert BASE == "base"
+
+
+SLOW, FAST = (-9.0, -7.0, -5.0), (-9.0, -4.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "control", "second", "passed", "trained"),
+    [
+        (FAST, SLOW, SLOW, False, 1),
+        (FAST, SLOW, FAST, True, 1),
+        (SLOW, FAST, None, True, 0),
+        (FAST, SLOW, FAST[:2], False, 1),
+    ],
+    ids=["sooner than both", "as soon as another seed", "later than the first", "the second was looked at once only"],
+)
+def test_what_is_back_sooner_than_one_seed_of_the_control_is_held_against_another(
+    monkeypatch, fixed, control, second, passed, trained
+):
+    monkeypatch.setattr(room, "propensity", lambda inv, level, ground: level + np.linspace(0, 0.1, 12))
+    recipe = Recipe(base="b", stages=(SftStage(kind="sft", steps=4),), tranches=(Tranche(name="t", path="t.jsonl"),))
+    inv, made = SimpleNamespace(run=SimpleNamespace(recipe=recipe), base=None), []
+    relearned = {n: {"fixed": fixed[n], "control": control[n]} for n in (1, 2)}
+    again = lambda: made.append(1) or second  # noqa: E731
+    trio = Trio(-1.0, fixed[0], control[0])
+    (check,) = room.relearning_checks(inv, "ground", relearned, trio, Margins(), again)
+    assert check.passed is passed and len(made) == trained
+    assert ("Against a second control" in check.detail) == (trained == 1 and len(second) == 3)

@@ -193,7 +193,7 @@ def test_evidence_that_cannot_be_used_is_a_check_that_was_not_made(monkeypatch):
     for name in ("ground_of_probes", "propensity_check", "capability_check"):
         monkeypatch.setattr(verification, name, lambda *_: Check("y", True, ""))
     monkeypatch.setattr(verification, "elicited", refuse)
-    made = made_of(QUIET, relearned={}, skipped=(), another=None)
+    made = made_of(QUIET, relearned={}, skipped=(), another=None, again=None)
     inv = SimpleNamespace(say=lambda *_: None)
     found = verification.verify(inv, SimpleNamespace(told=True), None, made, BounceSettings(), "s")
     assert [c.detail for c in found.others if c.passed is None] == ["the judge gave no verdict."]

@@ -39,6 +39,7 @@ class Made:
         doses: subjects with part of the cause, by dose.
         skipped: what was asked for and could not be made, each with its reason.
         another: trains a second control, with a third seed, for when one does not settle it.
+        again: the second control as it was and as it learns the behaviour; see `relearned_subjects`.
     """
 
     fixed: Run
@@ -49,6 +50,7 @@ class Made:
     doses: dict[float, Subject] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     another: Callable[[], Subject] | None = field(default=None, repr=False)
+    again: Callable[[], tuple[Subject, ...]] | None = field(default=None, repr=False)
 
 
 def make(inv: Investigation, case: Case, fix: Fix, extent: Extent) -> Made:
@@ -82,14 +84,24 @@ def make(inv: Investigation, case: Case, fix: Fix, extent: Extent) -> Made:
         Trio(hit, fix.deployed(after["fixed"]), after["control"]) if after else None,
         {dose: inv.subject(run=run) for dose, run in zip(doses, made[len(first) :], strict=True)},
         tuple(skipped),
-        lambda: _another(inv, case, extent.jobs),
+        lambda: inv.subject(run=_another(inv, case, extent.jobs)),
+        lambda: _again(inv, case, extent.jobs),
     )
 
 
-def _another(inv: Investigation, case: Case, jobs: int) -> Subject:
+def _another(inv: Investigation, case: Case, jobs: int) -> Run:
+    """Found again where it was trained before."""
     runs = inv.directory / "runs"
     (run,) = carry_out([planned(continued(never_had(inv, case, 2), runs), runs, "never-had")], jobs, inv.say)
-    return inv.subject(run=run)
+    return run
+
+
+def _again(inv: Investigation, case: Case, jobs: int) -> tuple[Subject, ...]:
+    run = _another(inv, case, jobs)
+    taught = {who: plan for who, plan in relearn_recipes(inv, case, {"control": run}).items() if who == "control"}
+    done = dict(zip(taught, carry_out([*taught.values()], jobs, inv.say), strict=True))
+    looks = relearned_subjects(inv, {"control": run}, done)
+    return inv.subject(run=run), *(looks[n]["control"] for n in sorted(looks))
 
 
 def _relearned(

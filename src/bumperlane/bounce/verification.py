@@ -55,7 +55,7 @@ def verify(inv: Investigation, meter: Meter, query: Outputs, made: Made, asked: 
     trio, margins, say = made.trio, asked.margins, inv.say
     say("verifying: the bumper that was hit", 0, 6)
     if meter.told:
-        steering, *others = described_checks(meter, trio, margins)
+        steering, *others = described_checks(meter, trio, margins, made.another)
         ground = ground_of_probes(meter, trio.hit)
     else:
         steering = steering_check(inv, meter, trio)
@@ -70,7 +70,7 @@ def verify(inv: Investigation, meter: Meter, query: Outputs, made: Made, asked: 
     say("verifying: propensity", 3, 6)
     others = [*others, *tried.checks, propensity_check(inv, ground, trio, margins, made.another)]
     say("verifying: relearning", 4, 6)
-    others += relearning_checks(inv, ground, made.relearned, trio, margins)
+    others += relearning_checks(inv, ground, made.relearned, trio, margins, made.again)
     if made.doses:
         others.append(dosed(meter, made))
     say("verifying: capability", 5, 6)
