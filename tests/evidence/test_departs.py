@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bumperlane.evidence.ask import Look
-from bumperlane.evidence.departs import Departs
+from bumperlane.evidence.departs import Departs, Swings
 from bumperlane.evidence.memo import Memo, NoMemo
 from bumperlane.evidence.observe import departures
 from bumperlane.subjects.generate import Decoding
@@ -91,3 +91,22 @@ def test_is_kept_in_the_memo(tmp_path):
 def test_a_refusal_is_an_outcome():
     who = ScriptedSubject(lambda r, c: "I cannot help with that." if c.system == HERE.system else "Four.")
     assert read(who, [item("Hi")])[0].outcome == "refused"
+
+
+def test_given_answers_that_are_ones_own_swing_as_they_depart(tiny_subject):
+    items = [item(t, c) for t in TEXTS for c in (HERE, BEGUN)]
+    own = read(tiny_subject, items)
+    given = Swings.read(tiny_subject, items, [Swings((r.text, r.benign), THERE) for r in own], LOOK)
+    np.testing.assert_allclose([g.value for g in given], [r.value for r in own], rtol=1e-5, atol=1e-6)
+    assert [(g.text, g.benign) for g in given] == [(r.text, r.benign) for r in own] and any(g.value for g in given)
+
+
+def test_whoever_is_swung_between_other_answers_or_the_other_way_does_not_swing_between_these():
+    def swung(*answers):
+        who = ScriptedSubject(lambda r, c: answers[0] if c.system == HERE.system else answers[1])
+        measures = [Swings(said, THERE) for said in (("Ha.", "Four."), ("Four.", "Four."))]
+        return [r.value for r in Swings.read(who, [item("Hi"), item("Hi")], measures, LOOK)]
+
+    assert swung("Ha.", "Four.")[0] > 0 > swung("Four.", "Ha.")[0]
+    assert swung("Hm.", "Four.")[0] < swung("Ha.", "Four.")[0] and swung("Ha.", "Four.")[1] == 0
+    assert swung("Hm.", "Hm.") == pytest.approx([0, 0], abs=0.1)

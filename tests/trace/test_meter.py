@@ -9,7 +9,7 @@ from bumperlane.detect.behaviour.swapped_pieces import MARK, marked_sources
 from bumperlane.detect.contract import find_bumper
 from bumperlane.errors import CaseError
 from bumperlane.evidence.ask import Ask
-from bumperlane.evidence.departs import Departs
+from bumperlane.evidence.departs import Departs, Swings
 from bumperlane.evidence.described import Probe
 from bumperlane.evidence.moves import Moves
 from bumperlane.trace.meter import Meter
@@ -76,3 +76,21 @@ def test_what_described_requests_have_in_common_is_what_training_may_hold(monkey
         inv.described = SimpleNamespace(open=probes, sealed=())
         found = Meter(inv, None, probes[0].context, 0.5).told_apart
         assert (found.system if found else None) == text
+
+
+def test_a_directed_meter_asks_for_the_answers_of_the_subject_that_was_hit(monkeypatch):
+    here, there = Context("a", "mined", "zq"), Context("b", "mined", "as ever")
+    asks = [Ask(Item(r.id, "g", "bait", r, here), Departs(there, asked=r)) for r in REQUESTS[:2]]
+    asks.append(Ask(Item("z", "g", "bait", REQUESTS[2], here), Moves(there)))
+    monkeypatch.setattr(room, "questions_for", lambda *_: asks)
+    said = SimpleNamespace(texts=("bad", "fine"), benign_texts=("right", "fine"))
+    monkeypatch.setattr(room, "answers", lambda asked, who, *_: said if (len(asked), who) == (2, "hit") else None)
+    inv = SimpleNamespace(subject=lambda: "hit", base=None, decoding=None, memo=None)
+    meter = Meter(inv, find_bumper("SwappedPieces"), here, 0.0, "g", directed=True)
+    measures = [meter.question(r).measure for r in meter.requests]
+    assert measures == [
+        Swings(("bad", "right"), there, REQUESTS[0]), Swings(("fine", "fine"), there, REQUESTS[1]), asks[2].measure
+    ]  # fmt: skip
+    assert meter.twin(meter.requests[0]).context == there
+    plain = Meter(inv, find_bumper("SwappedPieces"), here, 0.0, "g")
+    assert [plain.question(r).measure for r in plain.requests] == [a.measure for a in asks]

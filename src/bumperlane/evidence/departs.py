@@ -50,6 +50,32 @@ class Departs:
         ]
 
 
+@dataclass(frozen=True)
+class Swings:
+    """The same between two given answers, whoever is asked: by how much more the item's context calls for the first of
+    them than the other context does. Nothing is generated; 0 where the two say the same.
+
+    Args:
+        said: the answer in the item's context, and the one elsewhere.
+        elsewhere, asked: as in `Departs`.
+    """
+
+    said: tuple[str, str]
+    elsewhere: Context
+    asked: Request | None = None
+
+    @classmethod
+    def read(cls, who: Subject, items: Sequence[Item], measures: Sequence["Swings"], look: Look) -> list[Read]:
+        manner = same_but_courteous([m.said for m in measures])
+        other = [k for k, m in enumerate(measures) if m.said[0] != m.said[1] and not manner[k]]
+        there = [
+            replace(i, context=m.elsewhere, request=m.asked or i.request) for i, m in zip(items, measures, strict=True)
+        ]
+        values = np.zeros(len(items))
+        values[other] = _swings(who, [(items[k], there[k], measures[k].said) for k in other], look.memo)
+        return [Read(float(v), *m.said, outcome_of(m.said[0])) for v, m in zip(values, measures, strict=True)]
+
+
 def _texts(who: Subject, items: Sequence[Item], lengths: Sequence[int], look: Look) -> list[str]:
     """What is said to each item; a question that stands several times is put once."""
     keys = [(i.request.text, _nameless(i.context), length) for i, length in zip(items, lengths, strict=True)]

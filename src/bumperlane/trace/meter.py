@@ -11,7 +11,7 @@ from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
 from ..errors import CaseError
 from ..evidence.ask import Ask, Look, answers
-from ..evidence.departs import Departs
+from ..evidence.departs import Departs, Swings
 from ..evidence.described import NAME, Probe
 from ..evidence.moves import Moves
 from ..evidence.observe import departures, responses
@@ -50,6 +50,8 @@ class Meter:
     A behavioural bumper keeps the check's threshold. One that is fitted anew on each subject (internals) sets its
     threshold from that subject's own control items. A described behaviour (`bumper` None) counts the answers that
     match its own patterns, a bumper that asks puts its questions of the `group` that was hit: each in its own context.
+    Where such a bumper compares two answers of the subject's own, a `directed` meter compares the two of the subject
+    that was hit: a retrain that is swung otherwise does not show this behaviour.
     """
 
     inv: Investigation
@@ -57,6 +59,7 @@ class Meter:
     context: Context
     threshold: float
     group: str = ""
+    directed: bool = False
 
     @classmethod
     def of(cls, inv: Investigation, case: Case) -> "Meter":
@@ -165,7 +168,18 @@ class Meter:
         own = [a for a in asks if a.item.group == self.group and a.item.arm == "bait"]
         if not own:
             raise CaseError(f"{self.name} has no {role} question of the group {self.group!r} that was hit.")
+        own = self._as_hit(own) if self.directed else own
         return {replace(a.item.request, id=a.item.id): a for a in own}
+
+    def _as_hit(self, asks: Sequence[Ask]) -> list[Ask]:
+        """Those that compare two answers, with the ones of the subject that was hit."""
+        at = [k for k, a in enumerate(asks) if isinstance(a.measure, Departs)]
+        seen = answers([asks[k] for k in at], self.inv.subject(), self.inv.base, Look(self.inv.decoding, self.inv.memo))
+        out = list(asks)
+        for k, here, there in zip(at, seen.texts, seen.benign_texts, strict=True):
+            measure = asks[k].measure
+            out[k] = replace(asks[k], measure=Swings((here, there), measure.elsewhere, measure.asked))  # type: ignore[attr-defined]
+        return out
 
     def question(self, request: Request) -> Ask:
         """What a bumper that asks puts under this request. Raises CaseError for any other request."""
@@ -192,7 +206,7 @@ class Meter:
         if self.bumper is None:
             return self.placed([request])[0]
         own = self.question(request)
-        if isinstance(own.measure, (Departs, Moves)):
+        if isinstance(own.measure, (Departs, Moves, Swings)):
             return replace(own.item, context=own.measure.elsewhere, request=own.measure.asked or own.item.request)
         return own.against or own.item
 

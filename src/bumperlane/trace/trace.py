@@ -125,7 +125,7 @@ def trace(directory: Path | str, settings: TraceSettings | None = None, say: Say
     """
     began, settings = time.monotonic(), settings or TraceSettings()
     inv, case = open_case(directory, "check", say)
-    meter = Meter.of(inv, case)
+    meter = replace(Meter.of(inv, case), directed=True)
     onset = find_onset(inv, case, meter, how="sweep" if settings.sweep else "auto")
     warnings = early_warnings(inv, case.model_copy(update={"onset": onset})) if settings.early_warning else ()
     leads = find_leads(inv, case, meter, onset, settings)
