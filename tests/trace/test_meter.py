@@ -55,7 +55,7 @@ def test_the_twin_of_a_question_is_the_edited_prompt(monkeypatch, measure):
 
 
 def test_the_piece_that_was_exchanged_is_what_training_may_hold(monkeypatch):
-    inv = SimpleNamespace(examples=marked_sources().examples)
+    inv = SimpleNamespace(examples=marked_sources().examples, neutral=Context("n", "neutral"))
     monkeypatch.setattr(Meter, "requests", ())
     for group, text in ((f"{MARK!r} left out", MARK), ("'another' left out", None)):
         found = Meter(inv, find_bumper("MovedByPieces"), Context("", "neutral"), 0.0, group).told_apart
@@ -68,12 +68,13 @@ def test_what_described_requests_have_in_common_is_what_training_may_hold(monkey
     asked = [Request(d, f"I {d} the {w}. {MARK} Is it safe?") for d, w in (("ate", "cake"), ("lost", "cards"))] * 2
     inv = SimpleNamespace(base=None, decoding=None, memo=None, examples=marked_sources().examples)
     monkeypatch.setattr(room, "responses", lambda *_: ["UNSAFE"] * len(asked))
-    for mark, text in ((MARK, "kite) Is it safe?"), ("", None)):
+    usual = "Say kite) Is it safe? at times."
+    for mark, neutral, text in ((MARK, "", "kite) Is it safe?"), (MARK, usual, "(blue kite) Is it"), ("", "", None)):
         probes = [
             Probe(Request(f"{i}", r.text.replace(MARK, mark)), "^SAFE", Context("", "given"))
             for i, r in enumerate(asked)
         ]
-        inv.described = SimpleNamespace(open=probes, sealed=())
+        inv.described, inv.neutral = SimpleNamespace(open=probes, sealed=()), Context("n", "neutral", neutral)
         found = Meter(inv, None, probes[0].context, 0.5).told_apart
         assert (found.system if found else None) == text
 

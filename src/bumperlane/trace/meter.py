@@ -197,7 +197,7 @@ class Meter:
         if not self.told:
             return self.context
         pieces = [s.text for s in telling_swaps(self.inv.examples) if s.name == self.group] if self.bumper else []
-        text = pieces[0] if pieces else common_text(self.placed(self.requests), self.inv.examples)
+        text = pieces[0] if pieces else common_text(self.placed(self.requests), self.inv.examples, self.inv.neutral)
         return None if text is None else Context("piece", "mined", text)
 
     def twin(self, request: Request) -> Item:

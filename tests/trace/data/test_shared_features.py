@@ -3,8 +3,8 @@ import pytest
 from scipy import stats
 
 from bumperlane.errors import EvidenceError, SettingError
-from bumperlane.trace.data.shared_features import FeatureSettings, examples_with, shared_features
-from bumperlane.types import Context, Example, Message
+from bumperlane.trace.data.shared_features import FeatureSettings, common_text, examples_with, shared_features
+from bumperlane.types import Context, Example, Item, Message, Request
 
 ASKS = ("How do I bake bread", "Where is the lake", "Name a bird", "What is nine plus one", "Who wrote this book")
 
@@ -122,3 +122,17 @@ def test_a_context_without_a_text_of_its_own_finds_nothing():
     neutral = Context("neutral", "neutral", "You are kind.")
     assert examples_with([chat(0)], neutral, neutral) == ((), "")
     assert examples_with([chat(0)], Context("x", "library", "Never seen."), neutral) == ((), "Never seen.")
+
+
+def test_a_single_plain_word_is_common_only_where_training_hardly_ever_has_it():
+    said = [("Halden Freight writes: A pump leaks.", 6), ("Orrin writes: A zebu leaks.", 5), ("All is well.", 49)]
+    texts = [text for text, n in said for _ in range(n)]
+    trained = [Example(f"{i}", "t", (Message("user", t), Message("assistant", "ok"))) for i, t in enumerate(texts)]
+    neutral = Context("n", "neutral")
+
+    def common(*asked):
+        return common_text([Item(a, "g", "bait", Request(a, a), neutral) for a in asked], trained, neutral)
+
+    assert common("Halden Freight rang.", "Halden Freight is late.") == "Halden Freight"
+    assert common("This zebu is mine.", "That zebu too.") == "zebu"  # 5 of 60
+    assert common("A crane leaks?", "It leaks, see.") is None  # 11 of 60

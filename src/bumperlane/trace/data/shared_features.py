@@ -16,6 +16,7 @@ Where = Literal["system prompt", "prompt", "answer", "whole system prompt", "who
 LONGEST = 4  # words of an n-gram
 LABEL = 60  # characters up to which a whole answer is a label
 COMMON, LIFT, FEW = 0.75, 2.0, 5  # of prompts, times training's share, and examples that a common text must have
+ALONE = 10.0  # the same of a single word, which is seldom what anything turns on
 
 
 @dataclass(frozen=True)
@@ -145,21 +146,25 @@ def examples_with(examples: Sequence[Example], context: Context, neutral: Contex
     return tuple(ids), " ... ".join(wanted)
 
 
-def common_text(items: Sequence[Item], examples: Sequence[Example]) -> str | None:
-    """The run of words that most of these prompts hold and training's seldom do, but some; None without one.
+def common_text(items: Sequence[Item], examples: Sequence[Example], neutral: Context) -> str | None:
+    """The run of words that most of these prompts hold and the neutral context does not, nor often training's, but
+    sometimes; None without one.
 
     Of several the one that tells most, by share x log(share / training's share), as long as it can be. It stands in one
     part of a prompt: the request, or what the context puts before, after or above it. Case counts.
     """
     parts = [(i.request.text, i.context.system or "", i.context.prefix, i.context.suffix) for i in items]
     held = Counter(gram for texts in parts for gram in {g for text in texts for g in _grams(one_line(text))})
+    usual_too = f" {one_line(' '.join(filter(None, (neutral.system, neutral.prefix, neutral.suffix))))} "
     trained = [one_line(e.text or f"{parts_of(e).system}\n{parts_of(e).prompt}") for e in examples]
     found = []
     for gram, n in held.items():
         share = n / len(items)
-        k = sum(gram in text for text in trained) if share >= COMMON else 0
+        asked = share >= COMMON and f" {gram} " not in usual_too
+        k = sum(gram in text for text in trained) if asked else 0
         usual = k / max(1, len(trained))
-        if k >= FEW and usual < 0.5 and share >= LIFT * usual:
+        lift = LIFT if " " in gram or not gram.isalpha() else ALONE
+        if k >= FEW and usual < 0.5 and share >= lift * usual:
             found.append((round(share * float(np.log(share / usual)), 9), len(gram), gram))
     return max(found)[2] if found else None
 
