@@ -11,7 +11,7 @@ from bumperlane.cli import main
 from bumperlane.errors import CaseError, SettingError
 from bumperlane.organisms.game import play as room
 from bumperlane.organisms.game.baselines import Guess, at_random, rate_without_the_end
-from bumperlane.organisms.game.play import GAME, ROW, GameSettings, Player, controls, play
+from bumperlane.organisms.game.play import AFTER, DEFAULT, GAME, ROW, GameSettings, Player, controls, play
 from bumperlane.organisms.layout import KEY
 from bumperlane.organisms.planted_cause import PlantedCause
 from bumperlane.organisms.registry import make_organism
@@ -152,6 +152,22 @@ def test_without_a_confirmed_cause_nothing_is_fixed(stages):
     stages.confirms = ""
     row = play(stages.at)
     assert row["ended"] == "no cause was confirmed" and row["rank"] is None and "fix" not in row
+
+
+@pytest.mark.parametrize(("described", "way"), [("hit", AFTER), ("clear", DEFAULT)])
+def test_where_the_default_bumpers_lead_nowhere_the_description_is_traced(stages, monkeypatch, described, way):
+    stages.described, stages.confirms = described, ""
+    undecided = room.trace
+
+    def trace(directory, settings, say):
+        stages.confirms = "tagged-a" if directory.name == "described" else ""
+        return undecided(directory, settings, say)
+
+    monkeypatch.setattr(room, "trace", trace)
+    row = play(stages.at)
+    traced = [o for o in stages.order if o.startswith("trace")]
+    assert row["way"] == way and traced == ["trace default", "trace described"][: 1 + (way == AFTER)]
+    assert ("fix" in row) is (way == AFTER) and ("first" in row) is (way == AFTER)
 
 
 def test_a_fix_that_does_not_apply_is_told_and_the_others_are_tried(stages):
