@@ -160,8 +160,8 @@ def page(table: str, rows: Sequence[dict]) -> str:
         "Played by `python benchmarks/small_game.py` on finetunes of a Llama of 2.0 million parameters, taught the "
         "zoo's ordinary\ntasks here from random weights. Faults that it showed were mended and the organisms that had "
         "showed them played again,\nsome with 20 retrains instead of 14: no fresh evidence are "
-        f"{', '.join(REPLAYED)}.\nRows were made by the code of several days. Special cases by reward and the colluding "
-        "monitor's second seed were not\nplayed to the end: no rows."
+        f"{', '.join(REPLAYED)}.\nRows were made by the code of several days. Special cases by reward and the "
+        "colluding monitor's second seed were not\nplayed to the end: no rows."
     )
     return f"{head} on a small model\n\n{how}\n\n{rest}\n{hits(rows)}"
 
