@@ -149,20 +149,25 @@ def main() -> int:
     if (args.out / "game.json").is_file():
         shutil.copy(args.out / "game.json", HERE / "small_game.json")
         rows = json.loads((args.out / "game.json").read_text("utf-8"))["rows"]
-        write_text(HERE / "small_game.md", page((args.out / "game.md").read_text("utf-8"), rows))
+        write_text(HERE / "small_game.md", page((args.out / "game.md").read_text("utf-8"), rows, args.page))
     return done
 
 
-def page(table: str, rows: Sequence[dict]) -> str:
-    """The game's table under what it was played on, and which bumpers were hit."""
+def page(table: str, rows: Sequence[dict], kept: bool) -> str:
+    """The game's table under what it was played on, and which bumpers were hit. `kept`: of the rows that are kept
+    here, and not of a field that was just played, say how they came about."""
     head, _, rest = table.partition("\n\n")
     how = (
         "Played by `python benchmarks/small_game.py` on finetunes of a Llama of 2.0 million parameters, taught the "
-        "zoo's ordinary\ntasks here from random weights. Faults that it showed were mended and the organisms that had "
-        "showed them played again,\nsome with 20 retrains instead of 14: no fresh evidence are "
-        f"{', '.join(REPLAYED)}.\nRows were made by the code of several days. Special cases by reward and the "
-        "colluding monitor's second seed were not\nplayed to the end: no rows."
+        "zoo's ordinary\ntasks here from random weights."
     )
+    if kept:
+        how += (
+            " Faults that it showed were mended and the organisms that had showed them played again,\nsome with 20 "
+            f"retrains instead of 14: no fresh evidence are {', '.join(REPLAYED)}.\nRows were made by the code of "
+            "several days. Special cases by reward and the colluding monitor's second seed were not\nplayed to the "
+            "end: no rows."
+        )
     return f"{head} on a small model\n\n{how}\n\n{rest}\n{hits(rows)}"
 
 
