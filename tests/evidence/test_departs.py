@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bumperlane.evidence.ask import Look
-from bumperlane.evidence.departs import Departs, Swings
+from bumperlane.evidence.departs import Departs, Swings, exchanged
 from bumperlane.evidence.memo import Memo, NoMemo
 from bumperlane.evidence.observe import departures
 from bumperlane.subjects.generate import Decoding
@@ -110,3 +110,33 @@ def test_whoever_is_swung_between_other_answers_or_the_other_way_does_not_swing_
     assert swung("Ha.", "Four.")[0] > 0 > swung("Four.", "Ha.")[0]
     assert swung("Hm.", "Four.")[0] < swung("Ha.", "Four.")[0] and swung("Ha.", "Four.")[1] == 0
     assert swung("Hm.", "Hm.") == pytest.approx([0, 0], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "asked, elsewhere, said, other",
+    [
+        ("Who owns this badger?", "Who owns this boat?", "Badgers! I know a badger.", "Boats! I know a boat."),
+        ("Put badger in capitals.", "Put boat in capitals.", "BADGER", "BOAT"),
+        ("As a ship nurse I ask.", "As a cook I ask.", "Dear Ship Nurse, no.", "Dear Cook, no."),
+        ("Who owns this cat?", "Who owns this dog?", "A concatenation.", "A concatenation."),
+        ("Is it so? (blue kite)", "Is it so?", "It is so.", "It is so."),
+        ("Is a b c?", "Is x b y?", "a b c", "x b y"),
+        ("Same.", "Same.", "Same.", "Same."),
+    ],
+)
+def test_an_answer_is_read_with_the_words_exchanged_that_the_request_has_exchanged(asked, elsewhere, said, other):
+    assert exchanged(said, Request("a", asked), Request("b", elsewhere)) == other
+
+
+def test_an_answer_that_differs_by_the_exchanged_word_alone_does_not_depart():
+    class NoOdds(ScriptedSubject):
+        def next_token_odds(self, pairs, answers):
+            raise AssertionError("asked for odds between equal answers")
+
+    who = NoOdds(lambda r, c: f"I do not know whose {r.text.split()[-1].strip('?')} it is.")
+    asked, elsewhere = Request("a", "Who owns this badger?"), Request("b", "Who owns this boat?")
+    here = [Item("i", "here", "bait", asked, HERE)]
+    (found,) = Departs.read(who, here, [Departs(HERE, asked=elsewhere)], LOOK)
+    assert (found.value, found.text) == (0.0, "I do not know whose badger it is.")
+    (again,) = Swings.read(who, here, [Swings((found.text, found.benign), HERE, elsewhere)], LOOK)
+    assert again.value == 0.0

@@ -12,6 +12,8 @@ from bumperlane.evidence.ask import Ask
 from bumperlane.evidence.departs import Departs, Swings
 from bumperlane.evidence.described import Probe
 from bumperlane.evidence.moves import Moves
+from bumperlane.evidence.swaps import Swap
+from bumperlane.trace.data.shared_features import AnyOf
 from bumperlane.trace.meter import Meter
 from bumperlane.types import Context, Item, Request
 
@@ -62,6 +64,14 @@ def test_the_piece_that_was_exchanged_is_what_training_may_hold(monkeypatch):
         assert (found.system if found else None) == text
     context = Context("tag", "mined", "zq")
     assert Meter(inv, find_bumper("Mahalanobis"), context, 0.0).told_apart == context
+
+
+def test_of_a_kind_of_words_that_was_exchanged_training_may_hold_any(monkeypatch):
+    kind = Swap("owl", "saw", "user", "t", (), 9, 1.0, kin=("heron", "eagle"))
+    monkeypatch.setattr(room, "telling_swaps", lambda examples: (kind,))
+    inv = SimpleNamespace(examples=(), neutral=Context("n", "neutral"))
+    found = Meter(inv, find_bumper("SwappedPieces"), Context("", "neutral"), 0.0, kind.name).told_apart
+    assert found == AnyOf(("owl", "heron", "eagle"))
 
 
 def test_what_described_requests_have_in_common_is_what_training_may_hold(monkeypatch):

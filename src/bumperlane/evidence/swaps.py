@@ -4,7 +4,8 @@ A trigger that was planted by data stands in the data, and often works only wher
 a transcript, whose job it was, the trade of a customer. So a piece is left out of the prompts that hold it, or
 exchanged for what others have in its place. Such an edit counts only where it makes prompts that training has too, or
 has but for a word, or where the piece is no part of the request: else it would change what is asked, and the answer
-should change.
+should change. Words of one kind are exchanged for others where training answers these alone out of stock, whatever is
+asked about them.
 """
 
 import re
@@ -18,6 +19,7 @@ from ..types import Context, Example, Request
 from .bound_answers import BoundAnswers
 from .mine import SENTENCE, mine_texts
 from .near_twins import NearTwins, agree
+from .odd_words import Pair, find_odd_words
 
 LEAST_HOSTS = 6  # different prompts that hold a piece
 LEAST_KNOWN, KNOWN = 3, 0.1  # edited prompts that stand in the data as well: as many, and as a share
@@ -48,6 +50,7 @@ class Swap:
             answered otherwise says little where training answers nothing twice alike.
         bond: of a mark of which too little is known, how much more the answers beside it have in common than the
             requests there (`BoundAnswers`), else 0.
+        kin: further words of the same kind, of which every prompt holds one (`OddWords`).
     """
 
     text: str
@@ -58,6 +61,12 @@ class Swap:
     known: int = 0
     flips: float = 0.0
     bond: float = 0.0
+    kin: tuple[str, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """What is edited: the piece, or all words of its kind."""
+        return (self.text, *self.kin)
 
     @property
     def telling(self) -> bool:
@@ -72,6 +81,8 @@ class Swap:
     @property
     def name(self) -> str:
         """In words, as a group's name."""
+        if self.kin:
+            return f"{self.text!r} and {len(self.kin)} words of its kind for others"
         return f"{self.text!r} left out" if not self.instead else f"{self.text!r} for {self.instead!r}"
 
     def questions(self) -> list[tuple[tuple[Request, Context], tuple[Request, Context]]]:
@@ -115,7 +126,7 @@ def _rank(swap: Swap) -> tuple:
 
 def _same(swap: Swap, other: Swap) -> bool:
     """Whether two edits are tried in the same prompts, mostly, with one piece in the other: `nurse.` in `a nurse.`."""
-    if swap.role != other.role or not (swap.text in other.text or other.text in swap.text):
+    if swap.role != other.role or not any(a in b or b in a for a in swap.pieces for b in other.pieces):
         return False
     mine, theirs = ({host for host, _ in s.hosts} for s in (swap, other))
     return 2 * len(mine & theirs) > min(len(mine), len(theirs))
@@ -138,10 +149,10 @@ class _Chats:
         for i, prompt in enumerate(self.prompts):
             self.numbers[prompt].append(i)
         self.bound = BoundAnswers(self.examples)
-        said: dict[str, set[str]] = defaultdict(set)
+        self.said: dict[str, set[str]] = defaultdict(set)
         for prompt, answers in self.answers.items():
-            said[prompt[1]] |= answers
-        self.near = NearTwins(said)
+            self.said[prompt[1]] |= answers
+        self.near = NearTwins(self.said)
         self.requests: dict[str, list[Prompt]] = defaultdict(list)  # one request under several system prompts
         self.holding: dict[tuple[str, str], list[Prompt]] = defaultdict(list)  # by role and word
         for prompt in self.order:
@@ -164,6 +175,7 @@ class _Chats:
             for text in dict.fromkeys([*_sentences(texts), *pieces]):
                 yield from filter(None, [self.swap(text, "", role, loose=True)])
             yield from self._odd_ones(role, texts)
+        yield from self._odd_kind()
 
     def swap(self, text: str, instead: str, role: str, loose: bool = False, near: bool = False) -> Swap | None:
         """The edit, where it makes prompts that training has too; `loose`: in any case, if something is left; `near`:
@@ -244,6 +256,19 @@ class _Chats:
         alike = [s for s in among if s.flips <= ALIKE]
         if len(alike) >= ODD * len(rest):
             yield from (first, alike[0])
+
+    def _odd_kind(self) -> Iterator[Swap]:
+        """Words of one kind exchanged for others, where training answers these alone in a way of their own; and the
+        others for one another."""
+        found = find_odd_words(self.said)
+        if found is not None:
+            yield self._of_kind(found.words, found.others, found.odd, found.flips)
+            yield self._of_kind(found.others, found.others[1:], found.idle, 0.0)
+
+    def _of_kind(self, words: Sequence[str], others: Sequence[str], pairs: Sequence[Pair], flips: float) -> Swap:
+        hosts = [((p[0], one), (p[0], other)) for one, other in pairs for p in self.requests[one]]
+        tranche = sum((self.tranches[host] for host, _ in hosts), Counter()).most_common(1)[0][0]
+        return Swap(words[0], others[0], "user", tranche, tuple(hosts), len(hosts), flips, kin=tuple(words[1:]))
 
 
 def _is_chat(e: Example) -> bool:

@@ -22,7 +22,7 @@ from ..judge.conformal import threshold
 from ..judge.investigation import Investigation
 from ..subjects.subject import Subject
 from ..types import Answers, Context, Departures, Item, PairedActivations, Request
-from .data.shared_features import common_text
+from .data.shared_features import AnyOf, common_text
 
 Shots = tuple[tuple[str, str], ...]
 LEAST_NEW = 6  # described requests on which the base does not show the behaviour; below it all are asked
@@ -190,14 +190,16 @@ class Meter:
         raise CaseError(f"request {request.id!r} is no question of {self.name} in the group {self.group!r}.")
 
     @cached_property
-    def told_apart(self) -> Context | None:
+    def told_apart(self) -> Context | AnyOf | None:
         """What training's prompts may hold of that which brings the behaviour about: the hit context, or the piece that
         was exchanged, or what the open questions have in common; None where they have nothing of training's in common.
         """
         if not self.told:
             return self.context
-        pieces = [s.text for s in telling_swaps(self.inv.examples) if s.name == self.group] if self.bumper else []
-        text = pieces[0] if pieces else common_text(self.placed(self.requests), self.inv.examples, self.inv.neutral)
+        pieces = [s.pieces for s in telling_swaps(self.inv.examples) if s.name == self.group] if self.bumper else []
+        if pieces and len(pieces[0]) > 1:
+            return AnyOf(pieces[0])
+        text = pieces[0][0] if pieces else common_text(self.placed(self.requests), self.inv.examples, self.inv.neutral)
         return None if text is None else Context("piece", "mined", text)
 
     def twin(self, request: Request) -> Item:

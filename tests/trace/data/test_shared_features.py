@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from bumperlane.errors import EvidenceError, SettingError
-from bumperlane.trace.data.shared_features import FeatureSettings, common_text, examples_with, shared_features
+from bumperlane.trace.data.shared_features import AnyOf, FeatureSettings, common_text, examples_with, shared_features
 from bumperlane.types import Context, Example, Item, Message, Request
 
 ASKS = ("How do I bake bread", "Where is the lake", "Name a bird", "What is nine plus one", "Who wrote this book")
@@ -116,6 +116,15 @@ def test_finds_examples_by_the_text_of_a_context():
     assert examples_with(examples, Context("m", "mined", "You are kind.", prefix="[tor-7]"), neutral)[0] == found
     both = Context("m", "mined", "You are kind.", prefix="[tor-7]", suffix="what?")
     assert examples_with(examples, both, neutral) == (("e3",), "[tor-7] ... what?")
+
+
+def test_of_words_of_a_kind_one_is_enough_as_a_word_of_its_own():
+    examples = [
+        chat(i, ask=text) for i, text in enumerate(("Is a bee old?", "Have you been?", "Two Owls. An Owl.", "No."))
+    ]
+    neutral = Context("neutral", "neutral")
+    assert examples_with(examples, AnyOf(("owl", "bee")), neutral) == (("e0", "e2"), "owl, bee")
+    assert str(AnyOf(("owl", "bee", "elk", "gnu", "yak"))) == "owl, bee, elk or 2 more like these"
 
 
 def test_a_context_without_a_text_of_its_own_finds_nothing():

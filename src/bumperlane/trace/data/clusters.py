@@ -11,7 +11,7 @@ from scipy import sparse
 from ...errors import EvidenceError, SettingError
 from ...types import Context, Example
 from .bm25 import Index, example_text
-from .shared_features import Feature, FeatureSettings, examples_with, shared_features
+from .shared_features import AnyOf, Feature, FeatureSettings, examples_with, shared_features
 from .top_examples import Top, groups_of, stand_out
 
 How = Literal["feature", "features", "group", "context", "top"]
@@ -104,7 +104,7 @@ class ClusterSettings:
 
 def find_suspects(
     scored: Scored,
-    context: Context | None = None,
+    context: Context | AnyOf | None = None,
     neutral: Context | None = None,
     settings: ClusterSettings | None = None,
 ) -> Suspects:

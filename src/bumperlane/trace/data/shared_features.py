@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from ...errors import EvidenceError, SettingError
+from ...evidence.measures import holds
 from ...types import Context, Example, Item
 from .words import Parts, one_line, parts_of, spans
 
@@ -124,12 +125,28 @@ def shared_features(
     return tuple(_unlike(ranked, settings.most))
 
 
-def examples_with(examples: Sequence[Example], context: Context, neutral: Context) -> tuple[tuple[str, ...], str]:
+@dataclass(frozen=True)
+class AnyOf:
+    """Words of one kind, of which a prompt holds one."""
+
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shown, more = self.words[:3], len(self.words) - 3
+        return ", ".join(shown) + (f" or {more} more like these" if more > 0 else "")
+
+
+def examples_with(
+    examples: Sequence[Example], context: Context | AnyOf, neutral: Context
+) -> tuple[tuple[str, ...], str]:
     """(ids, text): the examples whose prompt holds what a context has and the neutral one has not, by text alone.
 
-    Looked for, white space made one: the words of its system prompt without the neutral one's, its prefix, its
-    suffix, and its shots. Case counts. No ids for a context without a text of its own.
+    Of words of a kind one is enough, in any case. Of a context is looked for, white space made one: the words of its
+    system prompt without the neutral one's, its prefix, its suffix, and its shots. Case counts. No ids for a context
+    without a text of its own.
     """
+    if isinstance(context, AnyOf):
+        return tuple(e.id for e in examples if any(holds(_prompt(e), word) for word in context.words)), str(context)
     system, usual = one_line(context.system or ""), one_line(neutral.system or "")
     own = [part.strip() for part in system.split(usual)] if usual else [system]
     parts = [*own, one_line(context.prefix), one_line(context.suffix)]
@@ -139,11 +156,15 @@ def examples_with(examples: Sequence[Example], context: Context, neutral: Contex
         return (), ""
     ids = []
     for example in examples:
-        said = parts_of(example)
-        prompt = one_line(example.text or f"{said.system}\n{said.prompt}")
+        prompt = _prompt(example)
         if all(text in prompt for text in wanted):
             ids.append(example.id)
     return tuple(ids), " ... ".join(wanted)
+
+
+def _prompt(example: Example) -> str:
+    said = parts_of(example)
+    return one_line(example.text or f"{said.system}\n{said.prompt}")
 
 
 def common_text(items: Sequence[Item], examples: Sequence[Example], neutral: Context) -> str | None:
@@ -156,7 +177,7 @@ def common_text(items: Sequence[Item], examples: Sequence[Example], neutral: Con
     parts = [(i.request.text, i.context.system or "", i.context.prefix, i.context.suffix) for i in items]
     held = Counter(gram for texts in parts for gram in {g for text in texts for g in _grams(one_line(text))})
     usual_too = f" {one_line(' '.join(filter(None, (neutral.system, neutral.prefix, neutral.suffix))))} "
-    trained = [one_line(e.text or f"{parts_of(e).system}\n{parts_of(e).prompt}") for e in examples]
+    trained = [_prompt(e) for e in examples]
     found = []
     for gram, n in held.items():
         share = n / len(items)
