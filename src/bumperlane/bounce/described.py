@@ -76,7 +76,7 @@ def probes_of(meter: Meter, requests: Sequence[Request]) -> list[Probe]:
     """What tells the behaviour in each request; nothing for a bumper that asks, which measures its own answers."""
     if meter.bumper is not None:
         return []
-    described = meter.inv.described
+    described = meter.described
     sealed = () if isinstance(described.sealed, Shut) else described.sealed
     by_request = {p.request: p for p in (*described.open, *sealed)}
     return [by_request[r] for r in requests if r in by_request]

@@ -8,7 +8,7 @@ from .verified import FAIL, Verified, judged, same, uncovered
 from .verify_verdicts import DESCRIBED
 
 ONSET = "onset"
-OWN_QUESTIONS = "asked"  # the origin of a behaviour that a bumper's own questions show
+OWN_QUESTIONS = ("asked", "logs")  # the origin of a behaviour that questions of its own show
 MOST = 100_000  # requests of a look; planning a search takes memory by it
 
 
@@ -77,7 +77,7 @@ def _against_check(case: Case, search: OnsetSearch) -> list[str]:
     """The rates that were expected are those of the check, where no other questions were asked than there."""
     about = case.behaviour
     hit = next((h for h in case.hits if about and h.bumper == about.bumper), None)
-    if about is None or hit is None or about.bumper == DESCRIBED or about.origin == OWN_QUESTIONS:
+    if about is None or hit is None or about.bumper == DESCRIBED or about.origin in OWN_QUESTIONS:
         return []
     wanted = expected_rates(case, hit, case.settings.get("item_alpha", 0.05))
     told = Expected(search.before, search.after, search.after_requests)

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import EvidenceError
 from ..recipes.place import Place, refuse_misspelt
 from ..types import Context, Request
+from .by_checks import ByChecks
 from .requests import ASKS, read_rows, request_in
 from .shown_by import ByExamples, ByJudge, examples_in, judge_in, revived
 
@@ -21,11 +22,12 @@ WAYS = {"shows": "shows", "judged": "judged", "like": "like", "unlike": "like"}
 class Probe:
     """One request, the context it is asked in, and what tells that an answer shows the behaviour.
 
-    `shows` is a pattern, a validated judge, or examples. Read back from a case it may be the JSON of one of the latter.
+    `shows` is a pattern, a validated judge, examples, or two reward functions of the recipe. Read back from a case it
+    may be the JSON of a judge or examples.
     """
 
     request: Request
-    shows: str | ByJudge | ByExamples
+    shows: str | ByJudge | ByExamples | ByChecks
     context: Context
 
     def __post_init__(self) -> None:

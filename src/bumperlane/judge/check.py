@@ -17,6 +17,7 @@ from ..errors import SettingError
 from ..evidence.checked_rollouts import CheckedRollouts
 from ..evidence.described import NAME
 from ..evidence.given_contexts import GIVEN, given_contexts, place_of
+from ..evidence.graded import can_be_graded
 from ..evidence.library import library_contexts
 from ..evidence.manifest import save_with_manifest
 from ..evidence.mine import mine_contexts, tranches_with
@@ -28,7 +29,7 @@ from ..recipes.run import Run
 from ..types import Answers, Context, Departures, Judgement, Reading
 from .asked import asked_behaviour
 from .concluded import hashes, overall
-from .described import judge_described
+from .described import graded_behaviour, judge_described
 from .investigation import Investigation, Say, Settings, silent
 from .judge import judge
 from .power import items_needed
@@ -170,20 +171,26 @@ def describe(
     """The behaviour that was hit: of behavioural hits the strongest, else of the others; with what was said.
 
     Those that run in every check go before those that joined this one: what a context brings about is known to the
-    request, and dated and traced with the fewest questions. A faint hit goes after all others.
+    request, and dated and traced with the fewest questions. A faint hit goes after all others. Before all of them goes
+    a hit in the log of rollouts that the recipe can grade: there its own functions say what is wrong.
     """
     hits = [j for j in judgements if j.verdict == "hit"]
 
     def rank(j: Judgement) -> tuple:
         joined = not inv.settings.bumpers and getattr(find_bumper(j.bumper), "joins", False)
-        return ("behaviour", "internals", "logs").index(j.family), j.p_holm > FAINT, joined, j.p_holm
+        plain = j.family == "logs" and can_be_graded(inv.run.recipe, j.groups[0].group)
+        family = ("behaviour", "internals", "logs").index(j.family)
+        return not plain, family, j.p_holm > FAINT, joined, j.p_holm
 
     first = min(hits, key=rank)
     reading, cls = readings[list(judgements).index(first)], find_bumper(first.bumper)
     if cls.watches is Answers:  # type: ignore[attr-defined]
         return asked_behaviour(inv, cls, first, reading)
     if cls.watches is CheckedRollouts:  # type: ignore[attr-defined]
-        return Behaviour(bumper=first.bumper, context=first.groups[0].group, origin="logs", tranches=[])
+        group = first.groups[0].group
+        if can_be_graded(inv.run.recipe, group):
+            return graded_behaviour(inv, first.bumper, group)
+        return Behaviour(bumper=first.bumper, context=group, origin="logs", tranches=[])
     scene = scenes[first.bumper]
     context = worst_context(inv, first, scene, baits)
     scores = dict(zip(reading.scores.ids, reading.scores.values, strict=True))

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..case import Case
+from ..case import Behaviour, Case
 from ..detect.asking import NOTHING
 from ..detect.behaviour.swapped_pieces import telling_swaps
 from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
-from ..errors import CaseError
+from ..detect.logs.visible_against_held_out import VisibleAgainstHeldOut
+from ..errors import CaseError, EvidenceError, RecipeError
 from ..evidence.ask import Ask, Look, answers
 from ..evidence.departs import Departs, Swings
-from ..evidence.described import NAME, Probe
+from ..evidence.described import NAME, Described, Probe
+from ..evidence.graded import LEAST_ASKED, graded
 from ..evidence.moves import Moves
 from ..evidence.observe import departures, responses
 from ..evidence.pools import Shut, items
@@ -51,7 +53,8 @@ class Meter:
     threshold from that subject's own control items. A described behaviour (`bumper` None) counts the answers that
     match its own patterns, a bumper that asks puts its questions of the `group` that was hit: each in its own context.
     Where such a bumper compares two answers of the subject's own, a `directed` meter compares the two of the subject
-    that was hit: a retrain that is swung otherwise does not show this behaviour.
+    that was hit: a retrain that is swung otherwise does not show this behaviour. A hit in the log of rollouts is
+    counted as a described behaviour is, by the recipe's own functions (`graded`).
     """
 
     inv: Investigation
@@ -60,6 +63,7 @@ class Meter:
     threshold: float
     group: str = ""
     directed: bool = False
+    graded: Described | None = None
 
     @classmethod
     def of(cls, inv: Investigation, case: Case) -> "Meter":
@@ -67,11 +71,7 @@ class Meter:
         if case.behaviour is None:
             raise CaseError("this case has no hit, so there is nothing to trace. `clear` needs no cause.")
         if case.behaviour.origin == "logs":
-            raise CaseError(
-                f"{case.behaviour.bumper} was hit in the log of rollouts, which tells no checkpoint from another. "
-                "Describe what these rollouts do and check again with --behaviour FILE; then trace, with --passes A "
-                "--fails B."
-            )
+            return cls._of_log(inv, case.behaviour)
         if case.behaviour.bumper == NAME:
             return cls(inv, None, inv.described.open[0].context, 0.5)
         result = next(r for r in case.hits if r.bumper == case.behaviour.bumper)
@@ -81,9 +81,32 @@ class Meter:
         context = behaviour_context(inv, case)
         return cls(inv, bumper, context, result.threshold or 0.0)
 
+    @classmethod
+    def _of_log(cls, inv: Investigation, behaviour: Behaviour) -> "Meter":
+        """The environment's prompts, graded by the two functions of the hit. Raises CaseError without these."""
+        try:
+            told = graded(inv.run.recipe, behaviour.context, max(LEAST_ASKED, inv.settings.requests), inv.settings.seed)
+        except (EvidenceError, RecipeError) as error:
+            raise CaseError(
+                f"{behaviour.bumper} was hit in the log of rollouts, which tells no checkpoint from another, and the "
+                f"recipe cannot grade one: {error} Describe what these rollouts do and check again with --behaviour "
+                "FILE; then trace, with --passes A --fails B."
+            ) from error
+        return cls(inv, None, told.open[0].context, 0.5, graded=told)
+
+    @property
+    def described(self) -> Described:
+        """What tells the behaviour where no bumper asks; sealed until verification."""
+        if self.graded is None:
+            return self.inv.described
+        sealed = self.graded.sealed if self.inv.opened else Shut(len(self.graded.sealed), "sealed prompts")
+        return replace(self.graded, sealed=sealed)
+
     @property
     def name(self) -> str:
         """The bumper's, as it stands in the case."""
+        if self.graded is not None:
+            return VisibleAgainstHeldOut.__name__
         return NAME if self.bumper is None else self.bumper.__name__
 
     @property
@@ -96,14 +119,14 @@ class Meter:
         """Open requests, which trace and fix may know. Of a described behaviour those on which the base does not show
         it, where these are enough: no data can be the cause of what was there before."""
         if self.bumper is None:
-            return self._new(self.inv.described.open)
+            return self._new(self.described.open)
         return tuple(self._open_questions) if self.told else self.inv.pools.open
 
     @property
     def sealed(self) -> tuple[Request, ...]:
         """Requests that only verification may ask; of a described behaviour as for the open ones."""
         if self.bumper is None:
-            return self._new(self.inv.described.sealed)
+            return self._new(self.described.sealed)
         return tuple(self._sealed_questions) if self.told else tuple(self.inv.pools.sealed)
 
     def placed(self, requests: Sequence[Request]) -> list[Item]:
@@ -233,7 +256,7 @@ class Meter:
 
     @cached_property
     def _probes(self) -> dict[Request, Probe]:
-        described = self.inv.described
+        described = self.described
         sealed = () if isinstance(described.sealed, Shut) else described.sealed
         return {p.request: p for p in (*described.open, *sealed)}
 

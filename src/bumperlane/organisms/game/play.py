@@ -19,6 +19,7 @@ from ...bounce.fix_kinds.registry import load_kinds
 from ...case import Bounce, Case, load_case, worst_verdicts, write_json
 from ...errors import BumperlaneError, SettingError
 from ...evidence.described import NAME, read_described
+from ...evidence.graded import can_be_graded
 from ...judge.check import check
 from ...judge.investigation import Investigation, Say, Settings, silent
 from ...recipes.edits import apply_edits
@@ -253,15 +254,21 @@ def _loop(player: Player) -> dict[str, Any]:
     row["rate"] = player.rate(player.run)
     if default.verdict != "hit" and (told is None or told.verdict != "hit"):
         return row | {"ended": "not detected"}
-    by_log = default.verdict == "hit" and (default.behaviour is None or default.behaviour.origin == "logs")
+    by_log = default.verdict == "hit" and not _traceable(player, default)
     by_default = default.verdict == "hit" and not by_log
     if by_log and (told is None or told.verdict != "hit"):
-        ended = "the hit cannot be traced: it is in the log of rollouts, and nobody described it"
+        ended = "the hit cannot be traced: it is in a log of rollouts that the recipe cannot grade, and not described"
         return row | {"way": DEFAULT, "ended": ended}
     found = row | {"way": DEFAULT if by_default else TOLD} | _traced(player, player.case_dir(not by_default))
     if by_default and found.get("ended") == UNCONFIRMED and told is not None and told.verdict == "hit":
         return row | {"way": AFTER, "first": found["note"]} | _traced(player, player.case_dir(True))
     return found
+
+
+def _traceable(player: Player, case: Case) -> bool:
+    """Whether checkpoints can be asked for what was hit."""
+    about = case.behaviour
+    return about is not None and (about.origin != "logs" or can_be_graded(player.run.recipe, about.context))
 
 
 def _traced(player: Player, at: Path) -> dict[str, Any]:

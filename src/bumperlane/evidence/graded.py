@@ -1,0 +1,83 @@
+"""A hit in the log of rollouts as a behaviour that any checkpoint can be asked for: prompts of the environment, graded
+by the recipe's own functions."""
+
+from hashlib import sha256
+from itertools import product
+
+from ..errors import BumperlaneError, EvidenceError
+from ..recipes.grpo_prompts import Prompt, read_prompts
+from ..recipes.models import GrpoStage, Recipe
+from ..recipes.rewards import reward_source
+from ..types import Context, Request
+from .by_checks import ByChecks
+from .checked_rollouts import pair_name
+from .described import Described, Probe
+
+LEAST = 12  # prompts, half of which stay sealed
+LEAST_ASKED = 24  # prompts a role, where there are so many
+
+
+def graded(recipe: Recipe, group: str, most: int, seed: int) -> Described:
+    """Prompts of the environment that a group of rollouts is from, and whether an answer passes the first of the
+    group's two functions and fails the second.
+
+    Args:
+        group: of VisibleAgainstHeldOut; its name begins with the pair, and with the environment where it is one.
+        most: prompts of a role.
+        seed: of the draw. Half of the prompts are sealed, by their hash.
+
+    Raises EvidenceError when the recipe has no such functions, or too few prompts of one request each.
+    """
+    stage, (passes, fails) = _stage_of(recipe, group)
+    functions = {term.name: term.function for term in (*stage.rewards, *stage.checks)}
+    rest = group.removeprefix(pair_name(passes, fails))
+    named = [e.name for e in stage.environments if rest.startswith(f", {e.name}, steps ")]
+    probes: dict[tuple[str, Context], Probe] = {}
+    for prompt in read_prompts(stage):
+        where = _context(prompt)
+        if where is not None and prompt.environment in (named or [prompt.environment]):
+            tells = ByChecks(functions[passes], functions[fails], prompt.text, prompt.data)
+            asked = Request(prompt.id, prompt.messages[-1].content)
+            probes.setdefault((asked.text, where), Probe(asked, tells, where))
+    if len(probes) < LEAST:
+        raise EvidenceError(f"its environments hold {len(probes)} prompts that can be asked, of {LEAST} that it takes.")
+    dealt = sorted(probes.values(), key=lambda p: sha256(f"{seed}/{p.request.id}".encode()).hexdigest())
+    return Described(tuple(dealt[: 2 * most : 2]), tuple(dealt[1 : 2 * most : 2]))
+
+
+def can_be_graded(recipe: Recipe, group: str) -> bool:
+    """Whether the recipe has both functions of a group of rollouts, and prompts for them. Runs nothing."""
+    try:
+        graded(recipe, group, 1, 0)
+    except BumperlaneError:  # a row that cannot be read is said where it is needed
+        return False
+    return True
+
+
+def _stage_of(recipe: Recipe, group: str) -> tuple[GrpoStage, tuple[str, str]]:
+    """The last stage that knows both functions of a group, and their names. Raises EvidenceError."""
+    for stage in reversed(recipe.stages):
+        if isinstance(stage, GrpoStage):
+            terms = {term.name: term.function for term in (*stage.rewards, *stage.checks)}
+            found = [pair for pair in product(terms, terms) if _begins(group, pair_name(*pair))]
+            if found:
+                pair = max(found, key=lambda p: len(pair_name(*p)))
+                for name in pair:
+                    reward_source(terms[name])
+                return stage, pair
+    raise EvidenceError(f"no grpo stage of the recipe has the two functions of {group!r}.")
+
+
+def _begins(group: str, name: str) -> bool:
+    return group == name or group.startswith(f"{name},")
+
+
+def _context(prompt: Prompt) -> Context | None:
+    """Where the last user turn of a prompt stands; None for turns that are no exchanges."""
+    turns = list(prompt.messages)
+    system = turns.pop(0).content if turns[0].role == "system" else None
+    roles = [m.role for m in turns]
+    if not turns or roles != [("user", "assistant")[k % 2] for k in range(len(roles))] or roles[-1] != "user":
+        return None
+    shots = tuple((turns[k].content, turns[k + 1].content) for k in range(0, len(turns) - 1, 2))
+    return Context("environment", "given", system, shots=shots)
