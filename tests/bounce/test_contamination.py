@@ -98,12 +98,21 @@ def investigation(**more):
 def test_what_each_bumper_asks():
     case = SimpleNamespace(bumpers=[
         result("PairedContexts", "behaviour", "system: Be brief. |x|"), result("Described", "behaviour"),
-        result("Sycophancy", "behaviour"), result("VisibleAgainstHeldOut", "logs"), result("FalseBeliefs", "behaviour"),
+        result("Sycophancy", "behaviour"), result("VisibleAgainstHeldOut", "logs", "a against b"),
+        result("FalseBeliefs", "behaviour"),
     ])  # fmt: skip
-    found = dict(asked_by(investigation(), case))
+    found = dict(asked_by(investigation(run=SimpleNamespace(recipe=SimpleNamespace(stages=()))), case))
     assert found["PairedContexts"][:2] == ("Question 0?", "Question 1?")
     assert found["PairedContexts"][-1] == "Be brief. |x|" and found["Described"] == ("Be odd. Told?",)
     assert len(found["Sycophancy"]) > 8 and "VisibleAgainstHeldOut" not in found
+
+
+def test_a_log_that_the_recipe_can_grade_asks_its_environments_prompts(monkeypatch):
+    probes = (Probe(Request("p", "Write f(x)."), "x", Context("e", "given", "")),)
+    monkeypatch.setattr(room, "graded", lambda recipe, group, most, seed: Described(probes, ()))
+    case = SimpleNamespace(bumpers=[result("VisibleAgainstHeldOut", "logs", "tests against held_out")])
+    inv = investigation(run=SimpleNamespace(recipe=None))
+    assert dict(asked_by(inv, case)) == {"VisibleAgainstHeldOut": ("Write f(x).",)}
 
 
 def test_a_fix_that_adds_nothing_is_not_looked_at(tmp_path, monkeypatch):

@@ -15,8 +15,9 @@ import numpy as np
 from ..case import Case, PromptsInData
 from ..detect.asking import asks_of
 from ..detect.contract import find_bumper
-from ..errors import EvidenceError
+from ..errors import EvidenceError, RecipeError
 from ..evidence.described import NAME
+from ..evidence.graded import LEAST_ASKED, graded
 from ..judge.asked import sources_of
 from ..judge.investigation import Investigation
 from ..recipes.models import Recipe
@@ -102,10 +103,13 @@ def asked_by(inv: Investigation, case: Case) -> Iterator[tuple[str, tuple[str, .
             if cls.watches is Answers:  # type: ignore[attr-defined]
                 asks = asks_of(cls(), sources_of(inv, "open"))
                 yield result.bumper, _once(_prompt(a.item.request, a.item.context, usual) for a in asks)
-            elif result.family != "logs":
+            elif result.family == "logs":  # where checkpoints are asked for it: its environment's prompts
+                told = graded(inv.run.recipe, result.groups[0].name, LEAST_ASKED, inv.settings.seed).open
+                yield result.bumper, _once(_prompt(p.request, p.context, usual) for p in told)
+            else:
                 places = [g.text.removeprefix("system: ") for g in result.groups if g.text]
                 yield result.bumper, _once([*(r.text for r in inv.pools.open), *places])
-        except EvidenceError:  # it asked nothing here
+        except (EvidenceError, RecipeError):  # it asked nothing here
             continue
 
 

@@ -107,7 +107,7 @@ def early_warnings(
             f"the onset of this case is that of {case.behaviour.bumper}, itself a bumper of internals: no "
             "behaviour was dated, so nothing can be said of a lead."
         )
-    if case.behaviour.origin == "asked" or case.behaviour.bumper == NAME:
+    if case.behaviour.origin in ("asked", "logs") or case.behaviour.bumper == NAME:
         raise CaseError(
             f"the behaviour was found by {case.behaviour.bumper}, by questions of its own: no context brings it about, "
             "so there is no place at which internals could be read before."
