@@ -1,10 +1,13 @@
 import json
 
+import numpy as np
 import pytest
 
 from bumperlane.errors import EvidenceError, RecipeError
-from bumperlane.evidence.by_checks import ByChecks
+from bumperlane.evidence.by_checks import ByChecks, apart
 from bumperlane.evidence.graded import can_be_graded, graded
+from bumperlane.evidence.rollout_flags import Flags
+from bumperlane.evidence.rollouts import rollouts_of
 from bumperlane.recipes.schema import load_recipe
 
 REWARDS = """
@@ -111,6 +114,26 @@ def test_a_function_that_fails_is_no_verdict(recipe):
     probe = graded(recipe(), "tests against broken", 24, 0).open[0]
     with pytest.raises(EvidenceError, match=r"rewards\.py:fails.*KeyError: 'tests'"):
         probe.shown_by("ab")
+
+
+@pytest.mark.parametrize(
+    "passes, fails, shows",
+    [(1, 0, True), (0.5, 0, True), (2 / 3, 1 / 6, True), (0.6, 0.4, False), (1, 1, False), (0, 1, False), (7, 3, False),
+     (7, 0.2, True), (0.4, -2, False)],
+)  # fmt: skip
+def test_shares_are_apart_by_half_and_values_of_other_units_by_the_line_between_them(passes, fails, shows):
+    assert apart(np.array([passes]), np.array([fails])).tolist() == [shows]
+
+
+def test_rollouts_are_flagged_by_the_same_rule_and_unknown_where_a_value_is_missing():
+    rows = [{"prompt": "a", "response": "b", "step": 1, "rewards": {"t": t}, "checks": {"h": h}}
+            for t, h in ((1, 0), (0.5, 0), (0.5, 0.25), (1, 1))]  # fmt: skip
+    table = rollouts_of([*rows, {**rows[0], "checks": {}}])
+    found = Flags.apart(table, "t", "h")
+    assert found.values.tolist() == [True, True, False, False, False]
+    assert found.known.tolist() == [True] * 4 + [False] and found.reads == ("t", "h")
+    with pytest.raises(EvidenceError, match="no rollout has both"):
+        Flags.apart(rollouts_of([{**rows[0], "checks": {}}, {**rows[0], "rewards": {}}]), "t", "h")
 
 
 def test_nothing_is_known_of_its_errors():

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from bumperlane.recipes.edits import DropExamples, DropTranche
+from bumperlane.recipes.schema import load_recipe
 from bumperlane.trace.data.clusters import Suspect, Suspects
 from bumperlane.trace.data.columns import ColumnRanking, ValueScore
 from bumperlane.trace.data.top_examples import Top
-from bumperlane.trace.suspects import SuspectSettings, data_suspects
+from bumperlane.trace.suspects import SuspectSettings, data_suspects, paid_alone
 from bumperlane.types import Example, Message
 from report.cases import treated_case
 
@@ -119,3 +120,20 @@ def test_data_of_a_single_tranche_with_a_column_that_names_nobody_has_no_suspect
     found = proposal()
     found.ranking = ColumnRanking((value("author", "kim", 1.0),), (), ())
     assert names(found) == []
+
+
+def by_reward(tmp_path, *terms):
+    (tmp_path / "e.jsonl").write_text('{"prompt": "a"}\n')
+    paid = "".join(f"  - {{name: {name}, function: words}}\n" for name in terms)
+    stage = f"- kind: grpo\n  steps: 1\n  environments:\n  - {{name: e, path: e.jsonl}}\n  rewards:\n{paid}"
+    (tmp_path / "recipe.yaml").write_text(f"base: {tmp_path}\nstages:\n{stage}")
+    return load_recipe(tmp_path / "recipe.yaml")
+
+
+def test_the_term_of_a_hit_in_the_log_is_a_suspect_whatever_the_rollouts_tell(tmp_path):
+    recipe, group = by_reward(tmp_path, "test", "tests", "form"), "tests against held_out, e, steps 3-4"
+    (found,) = paid_alone(recipe, group, [])
+    assert (found.kind, found.name) == ("reward", "tests") and group in found.why
+    assert paid_alone(recipe, group, [found]) == []  # weighed by the rollouts already
+    assert paid_alone(recipe, "other against held_out", []) == [] == paid_alone(recipe, "", [])
+    assert paid_alone(by_reward(tmp_path, "tests"), group, []) == []  # without it nothing would be learned

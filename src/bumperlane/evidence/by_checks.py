@@ -5,16 +5,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..errors import EvidenceError, TrainingError
 from ..recipes.rewards import RewardFunction, load_reward, score_rollouts
 from .validation import Validation
 
-LINE = 0.5  # of a function's value: above it a rollout passes, as in `Flags.diverging`
+LINE = 0.5  # by how much one value is above the other; of values outside 0 to 1, what one is above and the other not
+
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class ByChecks:
-    """Whether an answer passes what is paid for and fails what it was to stand for.
+    """Whether an answer passes what is paid for and fails what it was to stand for (`apart`).
 
     Attributes:
         passes, fails: two reward functions, as the recipe names them.
@@ -29,7 +33,7 @@ class ByChecks:
 
     def shown(self, request: str, answer: str) -> bool:
         """Raises EvidenceError when a function fails or gives no finite number."""
-        return self._value(self.passes, answer) > LINE and not self._value(self.fails, answer) > LINE
+        return bool(apart(np.array(self._value(self.passes, answer)), np.array(self._value(self.fails, answer))))
 
     def _value(self, function: str, answer: str) -> float:
         batch = ((self.prompt,), (answer,), (self.data,))
@@ -37,6 +41,15 @@ class ByChecks:
             return score_rollouts(function, _loaded(function), ("answer",), batch)[0]
         except TrainingError as error:
             raise EvidenceError(str(error)) from error
+
+
+def apart(passes: np.ndarray, fails: np.ndarray) -> np.ndarray:
+    """Where the first values are well above the second: shares of tests by half or more, values of other units where
+    the one is above LINE and the other is not. (n,) bool."""
+    both = np.stack([passes, fails])
+    if ((both >= 0) & (both <= 1)).all():
+        return passes - fails >= LINE - ROUNDING
+    return (passes > LINE) & ~(fails > LINE)
 
 
 @lru_cache(maxsize=16)

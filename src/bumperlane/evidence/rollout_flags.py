@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import EvidenceError, SettingError
 from ..types import Scores
+from .by_checks import apart
 from .rollout_table import RolloutTable, hashed
 
 BATCH = 512
@@ -83,6 +84,20 @@ class Flags:
         with np.errstate(invalid="ignore"):
             values = known & (seen > at) & ~(hidden > at)
         return Flags(f"passes {visible}, fails {held_out}", values, known, (visible, held_out))
+
+    @staticmethod
+    def apart(table: RolloutTable, visible: str, held_out: str) -> "Flags":
+        """Those whose visible value is well above the held-out one (`by_checks.apart`); unknown where either is absent.
+
+        Raises SettingError for an unknown name, EvidenceError where no rollout has both.
+        """
+        seen, hidden = (table.check(name).astype(float) for name in (visible, held_out))
+        known = ~(np.isnan(seen) | np.isnan(hidden))
+        if not known.any():
+            raise EvidenceError(f"no rollout has both {visible!r} and {held_out!r}. Log the two together.")
+        values = np.zeros(len(table), bool)
+        values[known] = apart(seen[known], hidden[known])
+        return Flags(f"{visible} well above {held_out}", values, known, (visible, held_out))
 
     @staticmethod
     def above(table: RolloutTable, scores: Scores, threshold: float) -> "Flags":

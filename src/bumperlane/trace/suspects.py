@@ -7,8 +7,9 @@ import numpy as np
 
 from ..case import Case
 from ..errors import SettingError
+from ..evidence.checked_rollouts import pair_name
 from ..judge.investigation import Investigation
-from ..recipes.models import SftStage
+from ..recipes.models import Recipe, SftStage
 from .data.propose import Proposal
 from .experiments.hypotheses import (
     Hypothesis,
@@ -24,6 +25,7 @@ NESTED = 0.85  # of the smaller set
 NEARLY = 1.25  # how much more a set must stand out than the tranche it lies in, or that lies in it
 LARGEST = 0.5  # of all examples; of a larger set no equal-sized random removal can be drawn
 LEAST_WEIGHT = 0.5  # of a suspect that attribution does not raise
+PAID = 5.0  # of the term that a hit in the log is about: as one that half of the advantage comes from
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,19 @@ def distinct(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
             continue
         kept.append(h)
     return kept
+
+
+def paid_alone(recipe: Recipe, group: str, rewards: Sequence[Hypothesis]) -> list[Hypothesis]:
+    """The term that a hit in the log says is paid while what it stands for fails (`group`: of VisibleAgainstHeldOut),
+    where it is not among the suspects: too few rollouts to weigh terms by are no reason to leave it in."""
+    names = {r.name for s in recipe.stages if not isinstance(s, SftStage) for r in s.rewards}
+    terms = [name for name in names if group.startswith(pair_name(name, ""))]
+    if not terms or any(h.name == max(terms, key=len) for h in rewards):
+        return []
+    try:
+        return [reward_suspect(recipe, max(terms, key=len), PAID, f"the log says what it pays for alone: {group}.")]
+    except SettingError:
+        return []  # the only term: without it nothing would be learned
 
 
 def telling(hypotheses: Sequence[Hypothesis], held: Collection[tuple[str, str]] = ()) -> list[Hypothesis]:

@@ -29,7 +29,7 @@ from .meter import Meter
 from .reward.causes import RewardTrace
 from .reward.of_run import traced_rewards
 from .reward.summary import summary
-from .suspects import SuspectSettings, data_suspects, distinct, reward_suspects
+from .suspects import SuspectSettings, data_suspects, distinct, paid_alone, reward_suspects
 from .when import Onset, find_onset
 
 MOST, GRANTED = 8, 16  # retrains of an arm before a proof is given up: unasked, and where a budget was granted
@@ -173,6 +173,7 @@ def find_leads(inv: Investigation, case: Case, meter: Meter, onset: Onset, setti
     notes = [why] if why else []
     limits = SuspectSettings(settings.alpha, settings.suspects)
     rewards = reward_suspects(inv, found, settings.alpha) if found else []
+    rewards += paid_alone(inv.run.recipe, logged, rewards)
     data, by_data = None, []
     if inv.examples:
         inv.ledger.look(meter.name, "open", "attribution at onset", key="attribution")

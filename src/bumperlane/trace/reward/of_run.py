@@ -25,8 +25,9 @@ def traced_rewards(
     """(what the logs say, why there is nothing to say).
 
     Rollouts are flagged where the first of two logged terms or checks passes and the second fails (`diverging`), else
-    by the patterns of a described behaviour, else by the two of a hit of VisibleAgainstHeldOut (`hit`: its group). A
-    behaviour that was found in a context of the check is not looked for in rollouts: their prompts do not hold it.
+    by the patterns of a described behaviour, else where the first of the two of a hit of VisibleAgainstHeldOut (`hit`:
+    its group) is well above the second. A behaviour that was found in a context of the check is not looked for in
+    rollouts: their prompts do not hold it.
     """
     path = rollouts_path(run)
     if path is None:
@@ -40,10 +41,12 @@ def traced_rewards(
         )
     table = read_rollouts(path)
     try:
-        if described and not diverging:
+        if diverging:
+            flags = Flags.diverging(table, *diverging)
+        elif described:
             flags = flagged(table, described)
         else:
-            flags = Flags.diverging(table, *(diverging or _pair_of(table, hit)))
+            flags = Flags.apart(table, *_pair_of(table, hit))
         return reward_causes(table, flags, seed), ""
     except EvidenceError as error:
         return None, f"{path.name} tells nothing: {error}"
