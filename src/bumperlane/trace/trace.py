@@ -173,7 +173,7 @@ def find_leads(inv: Investigation, case: Case, meter: Meter, onset: Onset, setti
     notes = [why] if why else []
     limits = SuspectSettings(settings.alpha, settings.suspects)
     rewards = reward_suspects(inv, found, settings.alpha) if found else []
-    rewards += paid_alone(inv.run.recipe, logged, rewards)
+    rewards += paid_alone(inv.run.recipe, logged, rewards) if logged else []
     data, by_data = None, []
     if inv.examples:
         inv.ledger.look(meter.name, "open", "attribution at onset", key="attribution")
