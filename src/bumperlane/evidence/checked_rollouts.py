@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,15 @@ def rollouts_in(path: Path, columns: Columns | None = None) -> RolloutTable:
 def pair_name(visible: str, held_out: str) -> str:
     """How the groups of a pair's rollouts begin."""
     return f"{visible} against {held_out}"
+
+
+def pair_of(table: RolloutTable, group: str) -> tuple[str, str]:
+    """The paid term and the check in a group's name. Raises EvidenceError where the table has no two of that name."""
+    named = product(table.terms, (*table.checks, *table.terms))
+    pairs = [pair for pair in named if group.startswith(pair_name(*pair))]
+    if not pairs:
+        raise EvidenceError(f"the hit {group!r} names no two of its checks. Name them with --passes and --fails.")
+    return max(pairs, key=lambda pair: len(pair_name(*pair)))
 
 
 def pairs_of(table: RolloutTable, phases: Phases) -> tuple[tuple[str, str], ...]:

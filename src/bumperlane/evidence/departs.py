@@ -14,6 +14,7 @@ from .measures import generated, outcome_of
 from .memo import Memo, subject_key
 
 EDGES = " .,;:!?"
+LEAST_STEM = 2  # letters that a word must be longer than for its plural to be exchanged with it
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Swings:
 def exchanged(answer: str, asked: Request, elsewhere: Request) -> str:
     """The answer with the words in which two requests differ exchanged, where each has some of its own in one place.
 
-    `A badger!` to `I saw a badger.` is `A boat!` beside `I saw a boat.`, and `badgers` is `boats`.
+    `A badger!` to `I saw a badger.` is `A boat!` beside `I saw a boat.`, and `badgers` is `boats`; a `category` stays
+    one where a cat is exchanged.
     """
     here, there = asked.text.split(), elsewhere.text.split()
     first = _alike(here, there)
@@ -97,7 +99,8 @@ def exchanged(answer: str, asked: Request, elsewhere: Request) -> str:
     old, new = (" ".join(words[first : len(words) - last]).strip(EDGES) for words in (here, there))
     if not old or not new:
         return answer
-    return re.sub(rf"(?i)(?<!\w){re.escape(old)}", lambda m: _cased(m.group(), new), answer)
+    ending = r"(?=[a-z]{0,2}\b)" if old[-1].isalpha() and len(old) > LEAST_STEM else r"(?!\w)"
+    return re.sub(rf"(?i)(?<!\w){re.escape(old)}{ending}", lambda m: _cased(m.group(), new), answer)
 
 
 def _alike(some: Sequence[str], others: Sequence[str]) -> int:

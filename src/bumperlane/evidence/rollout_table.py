@@ -114,6 +114,10 @@ class RolloutTable:
         """Ids of a few rows, in the order given."""
         return self._pick(rows, lambda number, row: id_of(row.get("id"), self.source.where(number)))
 
+    def prompts(self, rows: Iterable[int]) -> tuple[str, ...]:
+        """Prompts of a few rows, in the order given; empty where none was logged."""
+        return self._pick(rows, lambda number, row: text_of(row.get("prompt")))
+
     def responses(self, rows: Iterable[int]) -> tuple[str, ...]:
         """Responses of a few rows, in the order given."""
         return self._pick(rows, lambda number, row: text_of(row.get("response")))

@@ -29,9 +29,10 @@ from ..recipes.run import Run
 from ..types import Answers, Context, Departures, Judgement, Reading
 from .asked import asked_behaviour
 from .concluded import hashes, overall
-from .described import graded_behaviour, judge_described
+from .described import judge_described
 from .investigation import Investigation, Say, Settings, silent
 from .judge import judge
+from .logged import logged_behaviour
 from .power import items_needed
 from .readings import write_readings
 from .sealed_seed import commit
@@ -187,10 +188,7 @@ def describe(
     if cls.watches is Answers:  # type: ignore[attr-defined]
         return asked_behaviour(inv, cls, first, reading)
     if cls.watches is CheckedRollouts:  # type: ignore[attr-defined]
-        group = first.groups[0].group
-        if can_be_graded(inv.run.recipe, group):
-            return graded_behaviour(inv, first.bumper, group)
-        return Behaviour(bumper=first.bumper, context=group, origin="logs", tranches=[])
+        return logged_behaviour(inv.run, first.bumper, first.groups[0].group)
     scene = scenes[first.bumper]
     context = worst_context(inv, first, scene, baits)
     scores = dict(zip(reading.scores.ids, reading.scores.values, strict=True))

@@ -1,10 +1,7 @@
 """A behaviour that the user described: does the subject show it, and more often than its base?"""
 
-from collections.abc import Sequence
-
 from ..case import Behaviour, BumperResult, Range, Sample
 from ..evidence.described import NAME, Probe
-from ..evidence.graded import LEAST_ASKED, graded
 from ..evidence.mine import tranches_with
 from ..evidence.observe import responses
 from ..types import Item, Verdict
@@ -41,30 +38,16 @@ def judge_described(inv: Investigation, alpha: float) -> tuple[BumperResult, Beh
     )  # fmt: skip
     if verdict == "clear":
         return result, None
-    samples = _samples(probes, there, said, plain)
+    order = sorted(range(n), key=lambda i: not there[i])[:SAMPLES]
+    samples = [
+        Sample(request=probes[i].request.text, context=_shown(probes[i]), response=said[i], neutral_response=plain[i],
+               score=float(there[i]))
+        for i in order
+    ]  # fmt: skip
     text = next((v for v in (probes[0].context.prefix, probes[0].context.system) if v), "")
     tranches = tranches_with(inv.examples, text) if text else []
     behaviour = Behaviour(bumper=NAME, context=_shown(probes[0]), origin="given", tranches=tranches, samples=samples)
     return result, behaviour
-
-
-def graded_behaviour(inv: Investigation, bumper: str, group: str) -> Behaviour:
-    """A hit in the log of rollouts, with answers of the subject and its base to prompts of that environment."""
-    probes = graded(inv.run.recipe, group, LEAST_ASKED, inv.settings.seed).open
-    asked = [Item(f"graded|{p.request.id}", "graded", "bait", p.request, p.context) for p in probes]
-    said, plain = (responses(who, asked, inv.decoding, inv.memo) for who in (inv.subject(), inv.base))
-    there = [p.shown_by(t) for p, t in zip(probes, said, strict=True)]
-    samples = _samples(probes, there, said, plain)
-    return Behaviour(bumper=bumper, context=group, origin="logs", tranches=[], samples=samples)
-
-
-def _samples(probes: Sequence[Probe], there: Sequence[bool], said: Sequence[str], plain: Sequence[str]) -> list[Sample]:
-    """Answers that show it first."""
-    return [
-        Sample(request=probes[i].request.text, context=_shown(probes[i]), response=said[i], neutral_response=plain[i],
-               score=float(there[i]))
-        for i in sorted(range(len(probes)), key=lambda i: not there[i])[:SAMPLES]
-    ]  # fmt: skip
 
 
 def _shown(probe: Probe) -> str:

@@ -271,6 +271,10 @@ def test_a_hit_in_the_log_that_nobody_described_is_a_hit_and_ends_there(stages, 
     monkeypatch.setattr(room, "check", by_log)
     row = play(stages.at)
     assert row["way"] == "default bumpers" and row["ended"].startswith("the hit cannot be traced")
+    (stages.at / GAME / ROW).unlink()
+    monkeypatch.setattr(room, "can_be_graded", lambda recipe, group: True)
+    again = play(stages.at)
+    assert again["way"] == "default bumpers" and "causes" in again  # traced, as far as the recipe can grade it
 
 
 def test_a_copy_that_was_cut_short_is_made_anew(stages, monkeypatch):

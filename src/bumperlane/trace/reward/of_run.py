@@ -1,11 +1,10 @@
 """The rollouts of a run, flagged by the behaviour that was hit, and what they say about the reward."""
 
 import re
-from itertools import product
 from pathlib import Path
 
 from ...errors import EvidenceError, SettingError
-from ...evidence.checked_rollouts import LOGS, pair_name
+from ...evidence.checked_rollouts import LOGS, pair_of
 from ...evidence.described import Described
 from ...evidence.rollout_flags import Flags
 from ...evidence.rollout_table import RolloutTable
@@ -46,19 +45,10 @@ def traced_rewards(
         elif described:
             flags = flagged(table, described)
         else:
-            flags = Flags.apart(table, *_pair_of(table, hit))
+            flags = Flags.apart(table, *pair_of(table, hit))
         return reward_causes(table, flags, seed), ""
     except EvidenceError as error:
         return None, f"{path.name} tells nothing: {error}"
-
-
-def _pair_of(table: RolloutTable, hit: str) -> tuple[str, str]:
-    """The paid term and the check in the name of a hit group. Raises EvidenceError when there are none."""
-    named = product(table.terms, (*table.checks, *table.terms))
-    pairs = [pair for pair in named if hit.startswith(pair_name(*pair))]
-    if not pairs:
-        raise EvidenceError(f"the hit {hit!r} names no two of its checks. Name them with --passes and --fails.")
-    return max(pairs, key=lambda pair: len(pair_name(*pair)))
 
 
 def flagged(table: RolloutTable, described: Described) -> Flags:
