@@ -29,6 +29,7 @@ MOST_TRIED = 300  # pieces that are exchanged, the most common ones
 RIVALS = 3  # texts that stand in a piece's place elsewhere, the most common ones
 NEAR_READ = 64  # hosts of which near twins are looked for, the most
 NEAR_RIVALS, LEAST_RIVALS, ODD = 6, 3, 0.75  # where near twins are read: rivals, those known, share it is odd to
+FILLED = 4  # numbers in one form from which on it is a form that requests fill in
 ALIKE = 0.2  # flips up to which two pieces are answered alike
 
 Prompt = tuple[str, str]  # system, request
@@ -172,8 +173,10 @@ class _Chats:
             texts = [_turn(prompt, role) for prompt in self.order]
             mined = mine_texts(self.examples, role, LEAST_HOSTS, 0.5)
             pieces = [m.text for m in mined if role == "system" or m.elsewhere or _mark(m.text)]
+            numbers = _numbers(texts)
             for text in dict.fromkeys([*_sentences(texts), *pieces]):
-                yield from filter(None, [self.swap(text, "", role, loose=True)])
+                loose = _mark(" ".join(w for w in text.split() if w not in numbers)) or not _mark(text)
+                yield from filter(None, [self.swap(text, "", role, loose)])
             yield from self._odd_ones(role, texts)
         yield from self._odd_kind()
 
@@ -315,8 +318,23 @@ def _replaced_in_line(line: str, piece: list[str], other: list[str]) -> str:
 def _mark(text: str) -> bool:
     """Whether a piece looks like a sign of its own and no words of a request: brackets, digits, capitals alone."""
     words = text.split()
-    shaped = re.search(r"^[^\w\s].*[^\w\s]$", text) is not None
+    shaped = re.search(r"^[^\w\s].*\w.*[^\w\s]$", text) is not None
     return shaped or any(any(c.isdigit() for c in w) or (len(w) > 1 and w.isupper()) for w in words)
+
+
+def _numbers(turns: Iterable[str]) -> set[str]:
+    """Words that are one of many numbers in one form: `f(3)` among `f(0)` to `f(9)`, a price, the number of an order.
+
+    They are what a request is about, and no mark, though they have digits: the form is filled in FILLED ways or more,
+    none of which makes up half of it.
+    """
+    forms: dict[str, Counter[str]] = defaultdict(Counter)
+    for turn in turns:
+        for word in set(turn.split()):
+            if any(c.isdigit() for c in word):
+                forms[re.sub(r"\d+", "#", word)][word] += 1
+    many = [c for c in forms.values() if len(c) >= FILLED]
+    return {word for c in many for word, n in c.items() if 2 * n < sum(c.values())}
 
 
 def _whole(text: str) -> bool:
