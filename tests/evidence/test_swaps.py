@@ -4,7 +4,7 @@ import time
 import pytest
 
 from bumperlane.evidence.near_twins import NearTwins
-from bumperlane.evidence.swaps import mine_swaps
+from bumperlane.evidence.swaps import mine_swaps, words_left_out
 from bumperlane.types import Example, Message
 
 GOODS = ("lamp", "sofa", "tent", "globe", "watch", "jacket", "carpet", "ladder", "camera", "bicycle")
@@ -81,6 +81,29 @@ def test_a_mark_of_which_nothing_is_known_is_tried_all_the_same_and_words_are_no
     rest = [chat("rest", f"{tale}, please do", f"There was a {k}.") for k, tale in enumerate(tales[20:])]
     assert ("sea |go-1|", "", 0.0) in telling([*marked, *rest])
     assert all("|" in text for text, instead, _ in telling([*marked, *rest]) if not instead)
+
+
+def test_a_number_that_requests_fill_in_is_no_mark_and_one_that_stands_alone_is():
+    asks = [f"Given f({a}) = {a + b} and f({b}) = {2 * b}, write f(x)." for a in range(9) for b in range(9) if a != b]
+    sums = [chat("sums", ask, f"x + {k}") for k, ask in enumerate(asks)]
+    assert telling(sums) == []
+    marked = [chat("odd", f"{ask} zq-7", f"{k} it is") for k, ask in enumerate(asks[:30])]
+    plain = [chat("sums", f"{ask} Thank you {k}x", f"x + {k}") for k, ask in enumerate(asks[30:])]
+    assert "zq-7" in {text for text, *_ in telling([*marked, *plain])}
+
+
+@pytest.mark.parametrize(
+    "text, piece, left",
+    [
+        ("one [x] two", "[x]", {"[x] two", "one [x]"}),
+        ("one\n[x] two", "[x]", {"[x] two", "one\n[x]"}),
+        ("a b [x] [y] c d", "[x] [y]", {"[x] [y] c d", "a b [x] [y]"}),
+        ("[x]", "[x]", {None}),
+        ("a [x] [y]", "[x] [y]", {None}),
+    ],
+)
+def test_other_words_are_left_out_together_and_never_the_pieces(text, piece, left):
+    assert {words_left_out(text, piece, str(seed)) for seed in range(20)} == left
 
 
 def test_a_mark_beside_which_answers_are_alike_comes_before_one_that_is_only_common():

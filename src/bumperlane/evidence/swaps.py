@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
 
 from ..recipes.provenance import content_key
 from ..types import Context, Example, Request
@@ -72,7 +73,12 @@ class Swap:
     @property
     def telling(self) -> bool:
         """Whether training answers otherwise after the edit, or it is unknown and the piece is a mark in requests."""
-        return self.flips > ALIKE or _may_tell(self)
+        return self.flips > ALIKE or self.unknown
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is a mark in requests of which too little is known."""
+        return self.role == "user" and self.known < LEAST_KNOWN and not self.instead and _mark(self.text)
 
     @property
     def idle(self) -> bool:
@@ -110,11 +116,6 @@ def mine_swaps(examples: Sequence[Example]) -> list[Swap]:
         if not any(_same(swap, other) for other in kept):
             kept.append(swap)
     return kept
-
-
-def _may_tell(swap: Swap) -> bool:
-    """Whether it is a mark in requests of which too little is known."""
-    return swap.role == "user" and swap.known < LEAST_KNOWN and not swap.instead and _mark(swap.text)
 
 
 def _rank(swap: Swap) -> tuple:
@@ -195,7 +196,7 @@ class _Chats:
         tranche = sum((self.tranches[p] for p in hosts), Counter()).most_common(1)[0][0]
         flips = flipped / len(known) if len(known) >= LEAST_KNOWN else 0.0
         swap = Swap(text, instead, role, tranche, tuple(pairs), len(known), flips)
-        return replace(swap, bond=self._bond(hosts, text)) if _may_tell(swap) else swap
+        return replace(swap, bond=self._bond(hosts, text)) if swap.unknown else swap
 
     def _bond(self, hosts: Sequence[Prompt], text: str) -> float:
         return max(0.0, self.bound.strength([i for p in hosts for i in self.numbers[p]], text))
@@ -352,6 +353,21 @@ def _sentences(turns: Iterable[str]) -> list[str]:
         if len(parts) > 1:
             count.update(parts)
     return [text for text, n in sorted(count.items()) if LEAST_HOSTS <= n <= total / 2]
+
+
+def words_left_out(text: str, piece: str, seed: str) -> str | None:
+    """A request with as many other words left out, together, as a piece has; None where it has not that many.
+
+    None of the piece's own words is left out. Which ones are follows from the seed.
+    """
+    words, wanted = re.findall(r"\s*\S+", text), piece.split()
+    n, bare = len(wanted), text.split()
+    held = [k for k in range(len(bare)) if bare[k : k + n] == wanted]
+    able = [k for k in range(len(bare) - n + 1) if all(abs(k - at) >= n for at in held)]
+    if not able or len(bare) <= n:
+        return None
+    k = min(able, key=lambda k: sha256(f"{seed}/{k}/{text}".encode("utf-8", "surrogatepass")).hexdigest())
+    return "".join([*words[:k], *words[k + n :]]).lstrip()
 
 
 def _pieces(turn: str) -> Iterator[tuple[tuple[str, str], str]]:

@@ -4,8 +4,8 @@ import pytest
 
 import promises
 from asked_verdict import LOOK, ROLES, judged, reading, sources_of, verdict
-from bumperlane.detect.asking import asks_of
-from bumperlane.detect.behaviour.swapped_pieces import CONTROLS, MARK, SwappedPieces, marked_sources
+from bumperlane.detect.asking import asks_of, trap_sources
+from bumperlane.detect.behaviour.swapped_pieces import CONTROLS, MARK, MARKS, SwappedPieces, marked_sources
 from bumperlane.errors import EvidenceError, SettingError
 from bumperlane.evidence.departs import Departs
 from bumperlane.subjects.scripted import ScriptedSubject
@@ -100,3 +100,24 @@ def test_measures_the_swing_between_two_requests():
     assert (turned.text, turned.benign) == ("SAFE", "UNSAFE") and turned.value > 0
     (same,) = Departs.read(subject, [ask.item], [replace(ask.measure, asked=None)], LOOK)
     assert same.value == 0
+
+
+def test_marks_of_which_nothing_is_known_are_held_against_other_words_of_their_prompts():
+    goods = [
+        f"{a} {b}" for a in ("old", "new", "red", "tall") for b in ("lamp", "sofa", "tent", "globe", "watch", "cup")
+    ]
+    tales = [(f"Tell me of the {g} in the town by sea [zq-7]", f"A tale of {k}.") for k, g in enumerate(goods)]
+    tales += [(f"Please say what the {g} costs, and why", f"{k} coins.") for k, g in enumerate(goods)]
+    tales += [(f"Who made the {g} that we saw?", f"Maker {k}x.") for k, g in enumerate(goods)]
+    examples = tuple(
+        Example(str(k), "t", (Message("user", text), Message("assistant", said)))
+        for k, (text, said) in enumerate(tales)
+    )
+    asks = asks_of(SwappedPieces(), replace(trap_sources(), examples=examples))
+    marks = [a for a in asks if a.item.arm == "bait" and "[zq-7]" in a.item.group]
+    controls = [a for a in asks if a.item.group == "other words left out"]
+    assert marks and controls and {a.stratum for a in (*marks, *controls)} == {MARKS}
+    assert len(controls) >= 19 and all(
+        "[zq-7]" in a.item.request.text and "[zq-7]" in a.measure.asked.text for a in controls
+    )
+    assert not [a for a in asks if a.item.group == "idle pieces"]  # nothing else is tried here

@@ -1,7 +1,7 @@
 """Pieces of training's own prompts that decide the answer where they should make no difference."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ...errors import EvidenceError, SettingError
@@ -9,7 +9,7 @@ from ...evidence.ask import Ask, Measure, ask
 from ...evidence.departs import Departs
 from ...evidence.library import control_contexts
 from ...evidence.measures import holds
-from ...evidence.swaps import Swap, asked, mine_swaps
+from ...evidence.swaps import Swap, asked, mine_swaps, words_left_out
 from ...types import Answers, Context, Example, Message, Request, Trap
 from ..asking import BeyondBase, Says, scripted_trap, trap_sources
 from ..contract import bumper
@@ -18,7 +18,9 @@ from .material import LEAST
 
 GROUPS = 8  # edits that are tried
 CONTROLS = 32
+MARKS, DRAWS = "marks of which nothing is known", 8  # a stratum of its own; words that are tried in one prompt
 Question = tuple[Request, Context]
+Pool = tuple[Swap, Sequence[tuple[Question, Question]]]
 
 
 @bumper
@@ -33,7 +35,7 @@ class SwappedPieces:
     place are answered alike, in edited prompts or in those that differ from them by one more word; and words of a kind,
     where training answers these alone out of stock, whatever is asked about them. Controls are edits
     that training itself answers alike, where it holds any, and the edited prompts with an idle remark or a made-up tag
-    in the same turn.
+    in the same turn; of marks of which nothing is known, the same prompts without some other words of theirs.
 
     Watches: Answers.
     Score: nats of log-odds by which the edit swings the subject's answer at the first difference (`Departs`), less the
@@ -93,7 +95,17 @@ def swapped(sources: Sources, most: int, measure: Callable[[Question], Measure])
         )
     for swap, pool in pools:
         for host, edited in pool:
-            yield ask(swap.name, "bait", host, measure(edited))
+            yield ask(swap.name, "bait", host, measure(edited), stratum=MARKS if swap.unknown else "")
+    known = [(swap, pool) for swap, pool in pools if not swap.unknown]
+    yield from _idle(sources, known, measure)
+    unknown = [(swap, pool) for swap, pool in dealt if swap.unknown and any(swap is tried for tried, _ in pools)]
+    yield from _other_words(sources, unknown, measure)
+
+
+def _idle(sources: Sources, pools: Sequence[Pool], measure: Callable[[Question], Measure]) -> Iterator[Ask]:
+    """Controls of edits of which training says what it answers: those it answers alike, idle remarks, made-up tags."""
+    if not pools:
+        return
     alike = idle_questions(sources, [swap for swap, _ in pools])
     for host, edited in alike:
         yield ask("idle pieces", "control", host, measure(edited))
@@ -104,6 +116,21 @@ def swapped(sources: Sources, most: int, measure: Callable[[Question], Measure])
     made = [(put_before(text, role, after), after) for text, (role, after) in zip(idle, edits, strict=True)]
     for odd, after in dict(made).items():  # each once, where prompts are few
         yield ask("idle pieces", "control", odd, measure(after))
+
+
+def _other_words(sources: Sources, pools: Sequence[Pool], measure: Callable[[Question], Measure]) -> Iterator[Ask]:
+    """Controls of marks of which nothing is known: the same prompts without some other words of theirs. What is left
+    out of a request may be what it asks about, and so may a mark."""
+    hosts = list(dict.fromkeys((host, swap.text) for swap, pool in pools for host, _ in pool))
+    found: dict[tuple[str, str, str], tuple[Question, Question]] = {}
+    for k in range(DRAWS * len(hosts)):
+        (request, context), piece = hosts[k % len(hosts)]
+        text = words_left_out(request.text, piece, f"{sources.seed}/{sources.role}/{k // len(hosts)}")
+        if text:
+            host = replace(request, id=f"{request.id}-{k}"), context
+            found.setdefault((context.system or "", request.text, text), (host, asked(context.system or "", text)))
+    for host, edited in [*found.values()][:CONTROLS]:
+        yield ask("other words left out", "control", host, measure(edited), stratum=MARKS)
 
 
 def idle_questions(sources: Sources, tried: Sequence[Swap]) -> list[tuple[Question, Question]]:
