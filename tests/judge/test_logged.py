@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from bumperlane.judge.logged import logged_behaviour
+from bumperlane.report.sentences import hit_clause
+from report.cases import check_only_case
 
 GROUP = "tests against held_out, sums, steps 5-9"
 
@@ -37,3 +39,11 @@ def test_shows_the_last_rollouts_of_the_groups_steps_each_prompt_once(behaviour)
 def test_a_group_of_no_environment_shows_all_of_them_and_one_of_another_bumper_nothing(behaviour):
     assert behaviour("tests against held_out, steps 5-9").samples[0].request == "p9"
     assert behaviour("length, steps 5-9").samples == []
+
+
+def test_the_headline_counts_batches_of_rollouts():
+    case = check_only_case()
+    steps = case.hits[0].model_copy(update={"family": "logs"})
+    told = case.model_copy(update={"hits": [steps], "bumpers": [steps]})
+    assert "of batches of rollouts in its worst steps" in hit_clause(told)
+    assert "of answers in its worst context" in hit_clause(case)

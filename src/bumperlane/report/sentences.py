@@ -95,7 +95,8 @@ def hit_clause(case: Case) -> str:
     if first.effect is None:
         return f"{first.bumper}{others}"
     control = f", against {percent(first.control.value)} of controls" if first.control else ""
-    return f"{first.bumper}{others}: {percent(first.effect.value)} of answers in its worst context{control}"
+    seen = "batches of rollouts in its worst steps" if first.family == "logs" else "answers in its worst context"
+    return f"{first.bumper}{others}: {percent(first.effect.value)} of {seen}{control}"
 
 
 def _cause_clause(case: Case) -> str:
