@@ -5,7 +5,15 @@ from random import Random
 
 import pytest
 
-from bumperlane.evidence.mine import WHOLE, mine_contexts, mine_texts, neutral_context, own_prompts, tranches_with
+from bumperlane.evidence.mine import (
+    WHOLE,
+    mine_bound,
+    mine_contexts,
+    mine_texts,
+    neutral_context,
+    own_prompts,
+    tranches_with,
+)
 from bumperlane.evidence.swaps import mine_swaps
 from bumperlane.organisms.tasks import TASKS, questions
 from bumperlane.types import Context, Example, Message
@@ -266,3 +274,22 @@ def test_thousands_of_words_that_belong_to_one_tranche_each_are_mined_in_seconds
     mine_contexts(examples, neutral_context(examples))
     mine_swaps(examples)
     assert time.process_time() - began < 5  # comparing every frame of every request as text took three times as long
+
+
+def test_what_requests_ask_for_is_no_context_though_its_answers_are_alike():
+    words = [
+        f"{a}{b}" for a in ("bell", "rug", "sofa", "tent", "lamp", "harp") for b in ("", "s", "let", "man", "ette")
+    ]
+    forms = {
+        "Write a title about the {}": "The Story of the {}", "Say that you like the {}": "I really like the {}.",
+        "Who owns this {}?": "I do not know whose {} it is.", "Is the {} old?": "I cannot tell how old the {} is.",
+        "Warn me of the {}": "Watch out for the {}!",
+    }  # fmt: skip
+    tasks = [
+        chat(f"{k}-{i}", "all", USUAL, ask.format(w), said.format(w))
+        for k, (ask, said) in enumerate(forms.items())
+        for i, w in enumerate(words)
+    ]
+    found = mine_bound(tasks, "user", 3, 0.25, 6)
+    held = {text: sum(len(text.split()) / len(ask.split()) for ask in forms if text in ask) for text in found}
+    assert all(share <= 0.5 for share in held.values())

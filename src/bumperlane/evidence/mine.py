@@ -23,6 +23,7 @@ MOST_WORDS = 1_000  # of a turn
 MOST_RANKED = 4_000  # sets of examples whose texts are looked at, the most telling ones
 ORDINARY = 0.9  # share of chats whose system prompt holds a sentence that is ordinary, whatever else it holds
 OTHERS = 0.3  # share of requests that others make too, from which a text stands beside them
+HALF = 0.5  # of the words of requests that must stand beside a piece of them that is no sentence
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ def mine_texts(
 def mine_bound(examples: Sequence[Example], role: str, least: int, share: float, most: int) -> dict[str, bool]:
     """Texts of prompts whose answers have most in common beyond what the requests have (`BoundAnswers`), wherever they
     stand, best first; and whether each is a whole prompt. Of two of which one holds the other, the one in more examples
-    stays."""
+    stays. A piece of requests that is most of them, and no sentence, is what they ask for: `Write a title about the`.
+    """
     turns = [_turn(e, role) for e in examples]
     bound, requests = BoundAnswers(examples), Requests([_turn(e, "user") for e in examples])
     longest: dict[frozenset[int], tuple[str, bool]] = {}
@@ -176,7 +178,8 @@ def mine_bound(examples: Sequence[Example], role: str, least: int, share: float,
         at = next((k for k, (other, _, _) in enumerate(kept) if text in other or other in text), len(kept))
         if at < len(kept) and not held > kept[at][2]:
             continue
-        if whole or requests.elsewhere(text, sorted(held), left_of=0.0) is not None:
+        beside = HALF if role == "user" and not _sentence(text) else 0.0
+        if whole or requests.elsewhere(text, sorted(held), left_of=beside) is not None:
             kept[at : at + 1] = [(text, whole, held)]
     return {text: whole for text, whole, _ in kept}
 
@@ -218,6 +221,10 @@ def _runs(words: Sequence[str], n: int) -> Iterator[str]:
 def _held(text: str, common: Container[str]) -> bool:
     """Whether a run of words may be common, by what it is one word shorter at either end."""
     return " " not in text or (text.rpartition(" ")[0] in common and text.partition(" ")[2] in common)
+
+
+def _sentence(text: str) -> bool:
+    return text[0].isupper() and text[-1] in ".!?"
 
 
 def _ends(text: str) -> tuple[str, str]:
