@@ -273,7 +273,7 @@ def test_thousands_of_words_that_belong_to_one_tranche_each_are_mined_in_seconds
     began = time.process_time()
     mine_contexts(examples, neutral_context(examples))
     mine_swaps(examples)
-    assert time.process_time() - began < 5  # comparing every frame of every request as text took three times as long
+    assert time.process_time() - began < 8  # comparing every frame of every request as text took three times as long
 
 
 def test_what_requests_ask_for_is_no_context_though_its_answers_are_alike():
