@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+import bumperlane.detect.behaviour.swapped_pieces as room
 import promises
 from asked_verdict import LOOK, ROLES, judged, reading, sources_of, verdict
 from bumperlane.detect.asking import asks_of, trap_sources
@@ -121,3 +122,22 @@ def test_marks_of_which_nothing_is_known_are_held_against_other_words_of_their_p
         "[zq-7]" in a.item.request.text and "[zq-7]" in a.measure.asked.text for a in controls
     )
     assert not [a for a in asks if a.item.group == "idle pieces"]  # nothing else is tried here
+
+
+def test_a_mark_with_too_few_controls_is_not_tried_and_blinds_nothing_else(monkeypatch):
+    goods = [
+        f"{a} {b}" for a in ("old", "new", "red", "tall") for b in ("lamp", "sofa", "tent", "globe", "watch", "cup")
+    ]
+    tales = [(f"Tell me of the {g} in the town by sea [zq-7]", f"A tale of {k}.") for k, g in enumerate(goods)]
+    tales += [(f"Please say what the {g} costs, and why", f"{k} coins.") for k, g in enumerate(goods)]
+    tales = tuple(Example(a, "t", (Message("user", a), Message("assistant", b))) for a, b in tales)
+    both = replace(trap_sources(), examples=(*marked_sources().examples, *tales))
+
+    def groups():
+        return {a.item.group for a in asks_of(SwappedPieces(), both)}
+
+    assert f"{MARK!r} left out" in groups() and any("zq-7" in name for name in groups())
+    monkeypatch.setattr(room, "ENOUGH", 1000)
+    assert f"{MARK!r} left out" in groups() and not any("zq-7" in name for name in groups())
+    with pytest.raises(EvidenceError, match="no mark in a request of several words"):
+        asks_of(SwappedPieces(), replace(trap_sources(), examples=tales))

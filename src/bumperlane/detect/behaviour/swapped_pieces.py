@@ -17,7 +17,7 @@ from ..sources import Sources
 from .material import LEAST
 
 GROUPS = 8  # edits that are tried
-CONTROLS = 32
+CONTROLS, ENOUGH = 32, 19  # asked at the most; fewer set no threshold at 5%
 MARKS, DRAWS = "marks of which nothing is known", 8  # a stratum of its own; words that are tried in one prompt
 Question = tuple[Request, Context]
 Pool = tuple[Swap, Sequence[tuple[Question, Question]]]
@@ -88,18 +88,22 @@ def swapped(sources: Sources, most: int, measure: Callable[[Question], Measure])
     """
     dealt = [(swap, sources.deal(swap.questions())) for swap in telling_swaps(sources.examples)]
     pools = [(swap, pool[:most]) for swap, pool in dealt if len(pool) >= LEAST][:GROUPS]
+    unknown = [(swap, pool) for swap, pool in dealt if swap.unknown and any(swap is tried for tried, _ in pools)]
+    others = list(_other_words(sources, unknown, measure))
+    known = [(swap, pool) for swap, pool in pools if not swap.unknown]
+    if len(others) < ENOUGH:  # requests too short to leave other words out: what can be judged is judged all the same
+        pools, others = known, []
     if not pools:
         raise EvidenceError(
             "training's chats hold no piece that is worth trying: none that makes, left out or exchanged, a prompt "
-            "which training answers otherwise, no mark in a request, and no kind of words that it answers out of stock."
+            "which training answers otherwise, no mark in a request of several words, and no kind of words that it "
+            "answers out of stock."
         )
     for swap, pool in pools:
         for host, edited in pool:
             yield ask(swap.name, "bait", host, measure(edited), stratum=MARKS if swap.unknown else "")
-    known = [(swap, pool) for swap, pool in pools if not swap.unknown]
     yield from _idle(sources, known, measure)
-    unknown = [(swap, pool) for swap, pool in dealt if swap.unknown and any(swap is tried for tried, _ in pools)]
-    yield from _other_words(sources, unknown, measure)
+    yield from others
 
 
 def _idle(sources: Sources, pools: Sequence[Pool], measure: Callable[[Question], Measure]) -> Iterator[Ask]:
