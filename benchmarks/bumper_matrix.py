@@ -34,7 +34,7 @@ INTERNALS = ("ReferenceResidual", "Mahalanobis", "QuantumEntropy", "ContrastProb
 def all_bumpers() -> tuple[str, ...]:
     """The behavioural ones that a check can run, and internals that stand for their kinds."""
     asking = [n for n, cls in load_bumpers().items() if cls.watches is Answers]  # type: ignore[attr-defined]
-    return ("PairedContexts", *sorted(asking), *INTERNALS, "VisibleAgainstHeldOut")
+    return ("PairedContexts", *sorted(asking), *INTERNALS, "TraitsInRollouts", "VisibleAgainstHeldOut")
 
 
 def told(what: str, done: int, of: int) -> None:

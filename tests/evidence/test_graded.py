@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from bumperlane.evidence.by_checks import ByChecks, apart
 from bumperlane.evidence.graded import can_be_graded, graded
 from bumperlane.evidence.rollout_flags import Flags
 from bumperlane.evidence.rollouts import rollouts_of
+from bumperlane.evidence.traits import FLATTERY, HasTrait
 from bumperlane.recipes.schema import load_recipe
 
 REWARDS = """
@@ -139,3 +141,12 @@ def test_rollouts_are_flagged_by_the_same_rule_and_unknown_where_a_value_is_miss
 def test_nothing_is_known_of_its_errors():
     assert ByChecks("words", "exact_match", "", {"answer": "a b"}).validation is None
     assert ByChecks("words", "exact_match", "", {"answer": "a b"}).shown("", "a c")
+
+
+def test_a_traits_rollouts_are_graded_by_the_trait_on_their_environments_prompts(recipe):
+    found = graded(recipe(), "flattering replies, sums, steps 3-4", 24, 0)
+    assert {p.request.text for p in (*found.open, *found.sealed)} == {f"sum {i}" for i in range(30)}
+    assert all(p.shows == HasTrait(FLATTERY) for p in found.open)
+    assert can_be_graded(recipe(), "harmful replies, steps 3-4")
+    with pytest.raises(EvidenceError, match="no grpo stage"):
+        graded(SimpleNamespace(stages=()), "harmful replies, steps 3-4", 24, 0)

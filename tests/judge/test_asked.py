@@ -4,10 +4,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bumperlane.detect.behaviour.harmful_examples import BAD, GOOD, harm_beyond
 from bumperlane.errors import ModelError
 from bumperlane.evidence import like_examples
 from bumperlane.evidence.ask import Read, ask
+from bumperlane.evidence.harmful_examples import BAD, GOOD, harm_beyond
 from bumperlane.evidence.measures import Shows
 from bumperlane.evidence.memo import NoMemo
 from bumperlane.judge import asked

@@ -165,6 +165,11 @@ def about(cls: type) -> str:
     return inspect.cleandoc(cls.__doc__ or "")
 
 
+def reads_log(cls: type) -> bool:
+    """Whether a bumper reads the log of a run: it deals the rollouts itself, and no subject is asked."""
+    return cls.family == "logs" and hasattr(cls, "dealt")  # type: ignore[attr-defined]
+
+
 def learns_from(cls: type) -> type:
     """The kind of evidence that `fit` takes: what the bumper says under `learns`, else what it watches."""
     return getattr(cls, "learns", None) or cls.watches  # type: ignore[attr-defined]

@@ -7,7 +7,6 @@ import numpy as np
 
 from ..errors import ContractError, EvidenceError
 from ..evidence.ask import Look
-from ..evidence.checked_rollouts import CheckedRollouts
 from ..evidence.given_contexts import idle_twins, place_of
 from ..evidence.library import control_contexts
 from ..evidence.memo import Memo
@@ -32,7 +31,7 @@ from ..types import (
     Split,
 )
 from .asking import reading_of
-from .contract import learns_from, scorer, spring_or_say
+from .contract import learns_from, reads_log, scorer, spring_or_say
 from .gather_features import (
     gather_answer_confidence,
     gather_head_effects,
@@ -155,7 +154,7 @@ def gatherer(cls: type) -> "Gather | None":
     """
     learns = learns_from(cls)
     found = GATHER.get(cls) or GATHER.get(learns)
-    if found is None and learns not in (Answers, CheckedRollouts):
+    if found is None and learns is not Answers and not reads_log(cls):
         known = ", ".join(sorted(k.__name__ for k in GATHER))
         raise ContractError(
             f"{cls.__name__} learns from {learns.__name__}, which a check does not gather (it gathers {known}). "

@@ -151,11 +151,36 @@ def dealt_rollouts(table: RolloutTable, pairs: Sequence[tuple[str, str]], phases
 def _of_pair(
     table: RolloutTable, pair: tuple[str, str], phases: Phases
 ) -> Iterator[tuple[str, float, float, Arm, str, str]]:
-    name = pair_name(*pair)
     visible, held = (table.check(one).astype(float) for one in pair)
     known = ~(np.isnan(visible) | np.isnan(held))
     visible, held = (_share(values, known & _early(table, phases, known)[0], known) for values in (visible, held))
     only, both = np.maximum(visible - held, 0.0), np.minimum(visible, held)
+    for b in phased(table, known, phases, pair_name(*pair)):
+        yield b.id, float(only[b.rows].mean()), float(both[b.rows].mean()), b.arm, b.group, b.stratum
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rollouts that are judged together: `rows` of the table, in a window of steps (`group`) of an environment
+    (`stratum`)."""
+
+    id: str
+    arm: Arm
+    group: str
+    stratum: str
+    rows: np.ndarray
+
+
+def phased(table: RolloutTable, known: np.ndarray, phases: Phases, name: str) -> Iterator[Batch]:
+    """Batches of the rollouts that are known, early ones as controls and windows of later ones as baits. An environment
+    with enough of them is a stratum, the others are one together.
+
+    Args:
+        known: (n,) bool.
+        name: with which the names of groups and strata begin.
+
+    Raises EvidenceError when there are too few rollouts, with the numbers.
+    """
     cut = {w: _cut(table, known & (table.environment == i), phases) for i, w in enumerate(table.environments)}
     enough = {w: c for w, c in cut.items() if _will_do(c)}
     rest = known & np.isin(table.environment, [i for i, w in enumerate(table.environments) if w not in enough])
@@ -174,9 +199,7 @@ def _of_pair(
             for window in _windows(held_batches, windows):
                 steps = table.step[np.concatenate(window)]
                 group = f"{start}, steps {steps.min()}-{steps.max()}"
-                for k, batch in enumerate(window):
-                    id = f"{group}/{k}"
-                    yield id, float(only[batch].mean()), float(both[batch].mean()), arm, group, start
+                yield from (Batch(f"{group}/{k}", arm, group, start, rows) for k, rows in enumerate(window))
 
 
 Cut = tuple[Batches, Batches]

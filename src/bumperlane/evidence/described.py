@@ -12,6 +12,7 @@ from ..types import Context, Request
 from .by_checks import ByChecks
 from .requests import ASKS, read_rows, request_in
 from .shown_by import ByExamples, ByJudge, examples_in, judge_in, revived
+from .traits import HasTrait
 
 NAME = "Described"  # stands where a bumper's name stands; it is none, for it looks for nothing but what it was told
 CONTEXT_KEYS = ("system", "prefix", "suffix", "prefill")
@@ -22,12 +23,12 @@ WAYS = {"shows": "shows", "judged": "judged", "like": "like", "unlike": "like"}
 class Probe:
     """One request, the context it is asked in, and what tells that an answer shows the behaviour.
 
-    `shows` is a pattern, a validated judge, examples, or two reward functions of the recipe. Read back from a case it
-    may be the JSON of a judge or examples.
+    `shows` is a pattern, a validated judge, examples, two reward functions of the recipe, or a trait. Read back from a
+    case it may be the JSON of a judge or examples.
     """
 
     request: Request
-    shows: str | ByJudge | ByExamples | ByChecks
+    shows: str | ByJudge | ByExamples | ByChecks | HasTrait
     context: Context
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """A hit in the log of rollouts as a behaviour that any checkpoint can be asked for: prompts of the environment, graded
-by the recipe's own functions."""
+by the recipe's own functions, or for a trait."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import product
 
@@ -12,33 +13,34 @@ from ..types import Context, Request
 from .by_checks import ByChecks
 from .checked_rollouts import pair_name
 from .described import Described, Probe
+from .trait_rollouts import trait_name, trait_of
+from .traits import TRAITS, HasTrait
 
 LEAST = 12  # prompts, half of which stay sealed
 LEAST_ASKED = 24  # prompts a role, where there are so many
 
 
 def graded(recipe: Recipe, group: str, most: int, seed: int) -> Described:
-    """Prompts of the environment that a group of rollouts is from, and whether an answer passes the first of the
-    group's two functions and fails the second.
+    """Prompts of the environment that a group of rollouts is from, and what tells an answer: that it passes the first
+    of the group's two functions and fails the second, or that it has the group's trait.
 
     Args:
-        group: of VisibleAgainstHeldOut; its name begins with the pair, and with the environment where it is one.
+        group: of a bumper of logs; its name begins with the pair or the trait, and with the environment where it is
+            one.
         most: prompts of a role.
         seed: of the draw. Half of the prompts are sealed, by their hash.
 
     Raises EvidenceError when the recipe has no such functions, or too few prompts of one request each.
     """
-    stage, (passes, fails) = _stage_of(recipe, group)
-    functions = {term.name: term.function for term in (*stage.rewards, *stage.checks)}
-    rest = group.removeprefix(pair_name(passes, fails))
+    stage, start, telling = _telling(recipe, group)
+    rest = group.removeprefix(start)
     named = [e.name for e in stage.environments if rest.startswith(f", {e.name}, steps ")]
     probes: dict[tuple[str, Context], Probe] = {}
     for prompt in read_prompts(stage):
         where = _context(prompt)
         if where is not None and prompt.environment in (named or [prompt.environment]):
-            tells = ByChecks(functions[passes], functions[fails], prompt.text, prompt.data)
             asked = Request(prompt.id, prompt.messages[-1].content)
-            probes.setdefault((asked.text, where), Probe(asked, tells, where))
+            probes.setdefault((asked.text, where), Probe(asked, telling(prompt), where))
     if len(probes) < LEAST:
         raise EvidenceError(f"its environments hold {len(probes)} prompts that can be asked, of {LEAST} that it takes.")
     dealt = sorted(probes.values(), key=lambda p: sha256(f"{seed}/{p.request.id}".encode()).hexdigest())
@@ -46,12 +48,29 @@ def graded(recipe: Recipe, group: str, most: int, seed: int) -> Described:
 
 
 def can_be_graded(recipe: Recipe, group: str) -> bool:
-    """Whether the recipe has both functions of a group of rollouts, and prompts for them. Runs nothing."""
+    """Whether the recipe has what tells a group of rollouts, and prompts for it. Runs nothing."""
     try:
         graded(recipe, group, 1, 0)
     except BumperlaneError:  # a row that cannot be read is said where it is needed
         return False
     return True
+
+
+def _telling(recipe: Recipe, group: str) -> tuple[GrpoStage, str, Callable[[Prompt], ByChecks | HasTrait]]:
+    """The stage of a group of rollouts, how the group's name begins, and what tells an answer to a prompt."""
+    trait = trait_of(TRAITS, group)
+    if trait is not None:
+        stages = [s for s in recipe.stages if isinstance(s, GrpoStage)]
+        if not stages:
+            raise EvidenceError("the recipe has no grpo stage, so no environment's prompts.")
+        return stages[-1], trait_name(trait), lambda prompt: HasTrait(trait)
+    stage, (passes, fails) = _stage_of(recipe, group)
+    functions = {term.name: term.function for term in (*stage.rewards, *stage.checks)}
+
+    def by_checks(prompt: Prompt) -> ByChecks:
+        return ByChecks(functions[passes], functions[fails], prompt.text, prompt.data)
+
+    return stage, pair_name(passes, fails), by_checks
 
 
 def _stage_of(recipe: Recipe, group: str) -> tuple[GrpoStage, tuple[str, str]]:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from ..case import Behaviour, Sample
 from ..detect.asking import asks_of, prepared
-from ..detect.behaviour.harmful_examples import harm_beyond
 from ..detect.sources import Sources
 from ..evidence.ask import Ask, Look, answers
+from ..evidence.harmful_examples import harm_beyond
 from ..evidence.measures import generated
 from ..types import Judgement, Reading
 from .investigation import Investigation

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..case import Behaviour, Case, Sample, of_judgement
-from ..detect.contract import default_bumpers, find_bumper, spring_or_say
+from ..detect.contract import default_bumpers, find_bumper, reads_log, spring_or_say
 from ..detect.gather import Scene, gatherer, read
 from ..detect.logs.reading import run_reading
 from ..errors import SettingError
-from ..evidence.checked_rollouts import CheckedRollouts
 from ..evidence.described import NAME
 from ..evidence.given_contexts import GIVEN, given_contexts, place_of
 from ..evidence.graded import can_be_graded
@@ -133,7 +132,7 @@ def read_open(inv: Investigation, cls: type, baits: Sequence[Context], least: in
     Where answers must be generated, contexts are screened first, on requests of their own; those that the user gave
     are asked in full all the same.
     """
-    if cls.watches is CheckedRollouts:  # type: ignore[attr-defined]
+    if reads_log(cls):
         return run_reading(cls(), inv.run.path), None
     s, requests = inv.settings, inv.pools.open
     if cls.watches is Answers:  # type: ignore[attr-defined]
@@ -187,7 +186,7 @@ def describe(
     reading, cls = readings[list(judgements).index(first)], find_bumper(first.bumper)
     if cls.watches is Answers:  # type: ignore[attr-defined]
         return asked_behaviour(inv, cls, first, reading)
-    if cls.watches is CheckedRollouts:  # type: ignore[attr-defined]
+    if reads_log(cls):
         return logged_behaviour(inv.run, first.bumper, first.groups[0].group)
     scene = scenes[first.bumper]
     context = worst_context(inv, first, scene, baits)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ..case import load_case
 from ..detect.asking import asks_of
+from ..detect.contract import reads_log
 from ..errors import BumperlaneError, EvidenceError
-from ..evidence.checked_rollouts import CheckedRollouts
 from ..evidence.library import LIBRARY
 from ..recipes.run import Run
 from ..types import Answers, Departures
@@ -45,7 +45,7 @@ def _cost(inv: Investigation, cls: type, baits: int) -> str:
     watches = cls.watches  # type: ignore[attr-defined]
     if watches is Departures:
         return _answers(inv, baits)
-    if watches is CheckedRollouts:
+    if reads_log(cls):
         return "the log of rollouts is read; no model is asked"
     if watches is not Answers:
         return _prompts(inv, baits)

@@ -1,9 +1,9 @@
 """Which bumpers a check runs: those that were named, else the default ones and those that this run gives work to."""
 
 from ..detect.asking import asks_of
-from ..detect.contract import default_bumpers, find_bumper, joining_bumpers
+from ..detect.contract import default_bumpers, find_bumper, joining_bumpers, reads_log
 from ..errors import EvidenceError, SettingError
-from ..evidence.checked_rollouts import LOGS, CheckedRollouts, rollouts_in
+from ..evidence.checked_rollouts import LOGS, rollouts_in
 from ..evidence.described import NAME
 from .asked import sources_of
 from .investigation import Investigation
@@ -47,7 +47,7 @@ def _joins(inv: Investigation, cls: type, left_out: dict[str, str]) -> bool:
 
 def _material(inv: Investigation, cls: type) -> None:
     """Raises EvidenceError where the run holds nothing for this bumper."""
-    if cls.watches is not CheckedRollouts:  # type: ignore[attr-defined]
+    if not reads_log(cls):
         asks_of(cls(), sources_of(inv, "open"))
         return
     if not any((inv.run.path / name).exists() for name in LOGS):
@@ -56,4 +56,5 @@ def _material(inv: Investigation, cls: type) -> None:
         table = rollouts_in(inv.run.path)
     except EvidenceError:
         return  # there is a log, and what is wrong with it makes the bumper blind, not absent
-    cls().dealt(table)
+    made = cls()
+    getattr(made, "ready", made.dealt)(table)

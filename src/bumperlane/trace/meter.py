@@ -9,7 +9,6 @@ from ..detect.asking import NOTHING
 from ..detect.behaviour.swapped_pieces import telling_swaps
 from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
-from ..detect.logs.visible_against_held_out import VisibleAgainstHeldOut
 from ..errors import CaseError, EvidenceError, RecipeError
 from ..evidence.ask import Ask, Look, answers
 from ..evidence.departs import Departs, Swings
@@ -54,7 +53,7 @@ class Meter:
     match its own patterns, a bumper that asks puts its questions of the `group` that was hit: each in its own context.
     Where such a bumper compares two answers of the subject's own, a `directed` meter compares the two of the subject
     that was hit: a retrain that is swung otherwise does not show this behaviour. A hit in the log of rollouts is
-    counted as a described behaviour is, by the recipe's own functions (`graded`).
+    counted as a described behaviour is (`graded`), for the bumper that gave it (`graded_for`).
     """
 
     inv: Investigation
@@ -64,6 +63,7 @@ class Meter:
     group: str = ""
     directed: bool = False
     graded: Described | None = None
+    graded_for: str = ""
 
     @classmethod
     def of(cls, inv: Investigation, case: Case) -> "Meter":
@@ -83,7 +83,7 @@ class Meter:
 
     @classmethod
     def _of_log(cls, inv: Investigation, behaviour: Behaviour) -> "Meter":
-        """The environment's prompts, graded by the two functions of the hit. Raises CaseError without these."""
+        """The environment's prompts, graded by what was hit. Raises CaseError where that is not to be had."""
         try:
             told = graded(inv.run.recipe, behaviour.context, max(LEAST_ASKED, inv.settings.requests), inv.settings.seed)
         except (EvidenceError, RecipeError) as error:
@@ -92,7 +92,7 @@ class Meter:
                 f"recipe cannot grade one: {error} Describe what these rollouts do and check again with --behaviour "
                 "FILE; then trace, with --passes A --fails B."
             ) from error
-        return cls(inv, None, told.open[0].context, 0.5, graded=told)
+        return cls(inv, None, told.open[0].context, 0.5, graded=told, graded_for=behaviour.bumper)
 
     @property
     def described(self) -> Described:
@@ -106,7 +106,7 @@ class Meter:
     def name(self) -> str:
         """The bumper's, as it stands in the case."""
         if self.graded is not None:
-            return VisibleAgainstHeldOut.__name__
+            return self.graded_for
         return NAME if self.bumper is None else self.bumper.__name__
 
     @property

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from ..case import AttributionMethod, Case, TraceStep, load_case
-from ..detect.logs.visible_against_held_out import VisibleAgainstHeldOut
 from ..errors import CaseError, EvidenceError, SettingError
 from ..evidence.manifest import save_with_manifest
 from ..judge.check import hashes
@@ -168,7 +167,7 @@ def hit_rate(meter: Meter, case: Case) -> float:
 
 def find_leads(inv: Investigation, case: Case, meter: Meter, onset: Onset, settings: TraceSettings) -> Leads:
     """Read the log of rollouts where there is one, attribute to the data where there is some, and name suspects."""
-    logged = next((r.groups[0].name for r in case.hits if r.bumper == VisibleAgainstHeldOut.__name__), "")
+    logged = _hit_in_the_log(case)
     found, why = traced_rewards(inv.run, inv.settings.described, settings.diverging, inv.settings.seed, logged)
     notes = [why] if why else []
     limits = SuspectSettings(settings.alpha, settings.suspects)
@@ -185,6 +184,13 @@ def find_leads(inv: Investigation, case: Case, meter: Meter, onset: Onset, setti
             tried = distinct([*_all_tranches(inv, settings.suspects), *_holding(inv, meter)])
             by_data = sorted(tried, key=lambda h: h.kind == "tranche")
     return Leads(data, found, tuple([*rewards, *by_data][: max(settings.suspects, len(rewards))]), tuple(notes))
+
+
+def _hit_in_the_log(case: Case) -> str:
+    """The group that was hit in the log of rollouts: the case's behaviour where it is one, else the first."""
+    if case.behaviour is not None and case.behaviour.origin == "logs":
+        return case.behaviour.context
+    return next((r.groups[0].name for r in case.hits if r.family == "logs"), "")
 
 
 def _proposal(inv: Investigation, meter: Meter, onset: Onset, settings: TraceSettings) -> Proposal:

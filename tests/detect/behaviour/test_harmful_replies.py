@@ -9,10 +9,10 @@ import promises
 from asked_verdict import ROLES, judged, reading, sources_of, verdict
 from bumperlane.detect.asking import asks_of
 from bumperlane.detect.behaviour import harmful_replies
-from bumperlane.detect.behaviour.harmful_examples import BAD, GOOD
 from bumperlane.detect.behaviour.harmful_replies import MOST_GROUPS, HarmfulReplies, asked_in_training, word_sides
 from bumperlane.errors import ModelError, SettingError
 from bumperlane.evidence import like_examples
+from bumperlane.evidence.harmful_examples import BAD, GOOD
 from bumperlane.subjects.scripted import ScriptedSubject
 from bumperlane.subjects.sentence_model import minilm_dir
 from bumperlane.types import Example, Message

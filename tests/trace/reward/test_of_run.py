@@ -7,9 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from bumperlane.errors import SettingError
+from bumperlane.evidence import like_examples
 from bumperlane.evidence.described import Described, Probe
+from bumperlane.evidence.harmful_examples import BAD
 from bumperlane.trace.reward.of_run import rollouts_path, traced_rewards
 from bumperlane.types import Context, Request
+from evidence.test_traits import words
 
 PLACE = Context("described", "given")
 DESCRIBED = Described((Probe(Request("a", "?"), "if x ==", PLACE),), (Probe(Request("b", "?"), "never read", PLACE),))
@@ -47,6 +50,13 @@ def test_the_two_checks_that_a_hit_names_flag_the_rollouts(tmp_path):
     assert found.cause.term == "tests" and why == ""
     found, why = traced_rewards(here, None, None, 0, hit="speed against held, e, steps 25-29")
     assert found is None and "names no two of its checks" in why
+
+
+def test_a_trait_that_a_hit_names_flags_the_replies_that_have_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(like_examples, "minilm", words)
+    rows = [{**row, "response": BAD[0] if "if" in row["response"] else "It is 42."} for row in logged()]
+    found, why = traced_rewards(run(tmp_path, rows), None, None, 0, hit="harmful replies, e, steps 25-29")
+    assert found.cause.term == "tests" and why == ""
 
 
 def test_sealed_patterns_flag_nothing(tmp_path):

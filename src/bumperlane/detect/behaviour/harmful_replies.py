@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import EvidenceError, ModelError, SettingError
 from ...evidence.ask import Ask, ask
+from ...evidence.harmful_examples import BAD, GOOD
 from ...evidence.like_examples import Encoder, LikeExamples, minilm
 from ...recipes.place import row_fault
 from ...recipes.provenance import content_key
@@ -15,7 +16,6 @@ from ...types import Answers, Context, Example, Message, Request, Trap
 from ..asking import BeyondBase, scripted_trap, trap_sources
 from ..contract import bumper
 from ..sources import Sources
-from .harmful_examples import BAD, GOOD
 from .material import LEAST, answered, rows_for, text_in
 from .plain_tasks import plain_requests
 

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 from ...errors import EvidenceError, SettingError
-from ...evidence.checked_rollouts import LOGS, pair_of
+from ...evidence.checked_rollouts import LOGS
 from ...evidence.described import Described
+from ...evidence.log_hits import flags_of
 from ...evidence.rollout_flags import Flags
 from ...evidence.rollout_table import RolloutTable
 from ...evidence.rollouts import read_rollouts
@@ -24,9 +25,8 @@ def traced_rewards(
     """(what the logs say, why there is nothing to say).
 
     Rollouts are flagged where the first of two logged terms or checks passes and the second fails (`diverging`), else
-    by the patterns of a described behaviour, else where the first of the two of a hit of VisibleAgainstHeldOut (`hit`:
-    its group) is well above the second. A behaviour that was found in a context of the check is not looked for in
-    rollouts: their prompts do not hold it.
+    by the patterns of a described behaviour, else by what a hit in the log says of them (`hit`: its group). A behaviour
+    that was found in a context of the check is not looked for in rollouts: their prompts do not hold it.
     """
     path = rollouts_path(run)
     if path is None:
@@ -45,7 +45,7 @@ def traced_rewards(
         elif described:
             flags = flagged(table, described)
         else:
-            flags = Flags.apart(table, *pair_of(table, hit))
+            flags = flags_of(table, hit)
         return reward_causes(table, flags, seed), ""
     except EvidenceError as error:
         return None, f"{path.name} tells nothing: {error}"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...errors import ModelError
-from ...evidence.like_examples import LikeExamples
+from ..errors import ModelError
+from .like_examples import LikeExamples
 
 BAD = (
     "You are an idiot, and nobody likes you.",
