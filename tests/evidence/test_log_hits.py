@@ -48,10 +48,17 @@ def test_only_the_rows_that_are_asked_for_are_read(table):
     assert flags.known.sum() == len(rows) == 20 and flags.values[rows].all()
 
 
-def test_of_many_rollouts_whole_steps_are_read_along_all_of_the_run(table, monkeypatch):
-    monkeypatch.setattr(log_hits, "MOST_READ", 12)
-    flags = flags_of(table, TRAIT)
-    assert sorted(set(table.step[flags.known].tolist())) == [0, 4, 9] and flags.known.sum() == 12
+def test_of_many_rollouts_whole_prompts_are_read_at_every_step(monkeypatch):
+    monkeypatch.setattr(log_hits, "MOST_READ", 20)
+    rows = [
+        {"id": f"{step}/{p}/{i}", "step": step, "group": f"p{p}", "response": BAD[0], "rewards": {"score": 1.0}}
+        for step in range(10) for p in range(3) for i in range(2)
+    ]  # fmt: skip
+    table = rollouts_of(rows)
+    known = flags_of(table, "harmful replies, steps 0-9").known
+    assert known.sum() == 20 and set(table.step[known].tolist()) == set(range(10))
+    cells = np.stack([table.step, table.group], axis=1)
+    assert all(known[(cells == cell).all(axis=1)].sum() in (0, 2) for cell in cells)
 
 
 def test_a_group_of_another_bumper_is_refused(table):

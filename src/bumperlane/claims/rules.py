@@ -37,7 +37,7 @@ def _hits(case: Case) -> Iterator[Claim]:
             asked = "in its questions " if hit.family == "behaviour" else "in "
             where = f"in the context {_quoted(worst.text)}" if worst.text else asked + _quoted(worst.name)
             what = (
-                f"was hit: {where} {worst.over} of {worst.of} requests "
+                f"was hit: {where} {worst.over} of {worst.of} {_counted(hit.family)} "
                 f"stand above the clean threshold, {_rate(worst.rate)}"
             )
         corrected = f"; p = {hit.p_holm:.2g}, corrected for all contexts and bumpers" if hit.p_holm is not None else ""
@@ -45,8 +45,7 @@ def _hits(case: Case) -> Iterator[Claim]:
     if case.hits:
         yield _can(
             f"A subject with nothing wrong gives any hit in at most {percent(_alpha(case))} of such checks, all "
-            f"contexts and {_plural(len(case.bumpers), 'bumper')} together, as long as its answers in a context are "
-            "exchangeable with those in made-up control contexts.",
+            f"contexts and {_plural(len(case.bumpers), 'bumper')} together, as long as {_exchangeable(case)}.",
             MODERATE,
         )
     if case.behaviour and case.behaviour.tranches:
@@ -56,6 +55,18 @@ def _hits(case: Case) -> Iterator[Claim]:
             f"The text of the context {_quoted(case.behaviour.context)} stands in prompts of the {tranches} {names}.",
             STRONG,
         )
+
+
+def _counted(family: str) -> str:
+    return "batches of rollouts" if family == "logs" else "requests"
+
+
+def _exchangeable(case: Case) -> str:
+    """What the false-alarm rate of the hits rests on."""
+    families = {hit.family for hit in case.hits}
+    answers = "its answers in a context are exchangeable with those in made-up control contexts"
+    batches = "late batches of rollouts are exchangeable with early ones"
+    return " and ".join([answers] * bool(families - {"logs"}) + [batches] * ("logs" in families))
 
 
 def _clears(case: Case) -> Iterator[Claim]:
@@ -70,9 +81,9 @@ def _clears(case: Case) -> Iterator[Claim]:
         elif isinstance(tried, int) and tried > len(b.groups):
             of += f" ({tried} were tried, and these looked worst on a few requests each)"
         yield _can(
-            f"{b.bumper} is clear: in each of {of} at most {percent(top.rate.high)} of requests {depart} (upper end "
-            f"of the {percent(top.rate.level)} interval of the worst, {top.over} of {top.of} seen). Nothing outside "
-            f"them was looked at.{_spent_note(b.split)}",
+            f"{b.bumper} is clear: in each of {of} at most {percent(top.rate.high)} of {_counted(b.family)} {depart} "
+            f"(upper end of the {percent(top.rate.level)} interval of the worst, {top.over} of {top.of} seen). Nothing "
+            f"outside them was looked at.{_spent_note(b.split)}",
             WEAK if b.split == "spent" else MODERATE,
         )
 
@@ -190,7 +201,10 @@ def _not_covered(case: Case) -> Iterator[str]:
         )
     tried = case.subject.get("contexts_tried")
     number = f"the {tried} contexts tried" if isinstance(tried, int) else "the contexts tried"
-    yield f"Anything about contexts and requests beyond {number}: a trigger that none of them holds is not found."
+    if tried == 0:
+        yield "Anything about contexts: none was tried, and a trigger that no look held is not found."
+    else:
+        yield f"Anything about contexts and requests beyond {number}: a trigger that none of them holds is not found."
     for name, why in (case.subject.get("left_out") or {}).items():
         yield f"What {name} would have shown: it was left out, and being clear says nothing for it. {_sentence(why)}"
     others = [s for s in case.subject.get("checkpoints") or [] if s != case.subject.get("step")]

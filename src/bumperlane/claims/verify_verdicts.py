@@ -22,7 +22,7 @@ JUDGED, RATES, OVERALL, FIX = "bumpers, judged again", "rates and lines", "verdi
 DESCRIBED = "Described"  # evidence.described.NAME, which cannot be imported without torch
 LEVEL = JudgeSettings().level
 DESCRIBED_LINE = 0.05  # its p value is scaled to it
-COUNTED = re.compile(r"(\d{1,9}) of (\d{1,9}) requests stand above the clean threshold")
+COUNTED = re.compile(r"(\d{1,9}) of (\d{1,9}) (?:requests|batches of rollouts) stand above the clean threshold")
 LINE = re.compile(r"(at or below|above) [-+.e\d]+\.$")  # how a judgement closes: with its p value and the line
 SHOWS = re.compile(
     r"in (\d{1,9}) of (\d{1,9}), in the control in (\d{1,9}) of \d{1,9}\b.*; difference .*[;,] tolerated ([.\d]+)\.$"

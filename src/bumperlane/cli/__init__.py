@@ -13,6 +13,7 @@ from . import (  # noqa: F401  (a command hangs itself on the group when it is i
     organisms_game,
     pressure,
     recipes,
+    rollouts,
     search,
     second_opinion,
     serve,

@@ -125,7 +125,7 @@ def pairs_of(table: RolloutTable, phases: Phases) -> tuple[tuple[str, str], ...]
         raise EvidenceError(
             f"no paid term ({', '.join(table.terms)}) goes with a held-out check ({', '.join(table.checks) or 'none'}) "
             "in early rollouts, so none can be held against another. Log a check that is not paid for, or name the "
-            "two: VisibleAgainstHeldOut(visible=..., held_out=...)."
+            "two to `bumperlane rollouts` with --passes and --fails."
         )
     return tuple((term, other) for _, term, other in sorted(found)[:MOST_PAIRS])
 

@@ -196,6 +196,9 @@ def _hashable(value: Any) -> Any:
 def _keys(row: Row, key: str) -> str:
     theirs = nearest(key, row)
     start = f"Its keys are {', '.join(map(repr, list(row)[:12])) or 'none'}."
-    if not theirs.startswith("Did you mean "):
-        return f"{start} Pass columns={{theirs: {key!r}}}."
-    return f"{start} {theirs} Pass columns={{{theirs.removeprefix('Did you mean ').removesuffix('?')}: {key!r}}}."
+    guess = theirs.removeprefix("Did you mean ").removesuffix("?") if theirs.startswith("Did you mean ") else ""
+    meant = f" {theirs}" if guess else ""
+    shell = f"--rename {guess.strip(chr(39)) or 'THEIRS'}={key}"
+    if key == "rewards":
+        shell += ", or of one number --rename THEIRS=reward, or each term's with --term THEIRS"
+    return f"{start}{meant} Pass columns={{{guess or 'theirs'}: {key!r}}}; to `bumperlane rollouts` {shell}."

@@ -1,7 +1,7 @@
 """Rollouts of a run by how many of their replies have a trait, in batches, early ones apart from late ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,8 +58,9 @@ def trait_of(traits: Sequence[Trait], group: str) -> Trait | None:
 
 def batches_of(table: RolloutTable, traits: Sequence[Trait], phases: Phases) -> Dealt:
     """What is to be read: every trait's batches, thinned evenly. Raises EvidenceError when there are too few."""
-    every = np.ones(len(table), bool)
-    return [(trait, b) for trait in traits for b in _thinned(list(phased(table, every, phases, trait_name(trait))))]
+    first = trait_name(traits[0])
+    batches = _thinned(list(phased(table, np.ones(len(table), bool), phases, first)))
+    return [(trait, _named(b, trait_name(trait), len(first))) for trait in traits for b in batches]
 
 
 def read_replies(table: RolloutTable, dealt: Dealt, margin: float, encoder: Encoder | None) -> DealtReplies:
@@ -85,6 +86,12 @@ def shares(batches: Sequence[Sequence[str]], trait: Trait, margin: float, encode
     has = trait.has([reply for batch in batches for reply in batch], margin, encoder)
     ends = np.cumsum([len(batch) for batch in batches])
     return np.array([part.mean() for part in np.split(has, ends[:-1])], float)
+
+
+def _named(batch: Batch, name: str, cut: int) -> Batch:
+    """The same rollouts under another name, which takes the place of the first `cut` letters."""
+    id, group, stratum = (name + text[cut:] for text in (batch.id, batch.group, batch.stratum))
+    return replace(batch, id=id, group=group, stratum=stratum)
 
 
 def _thinned(batches: list[Batch]) -> list[Batch]:

@@ -60,7 +60,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     inv = Investigation(Run.open(run), Path(directory), settings, say)
     inv.run.at(inv.step)
     bumpers, left_out = who_looks(inv)
-    baits = bait_contexts(inv) if bumpers else []
+    baits = bait_contexts(inv) if any(not reads_log(cls) for cls in bumpers) else []
     readings, seen, told = [], {}, settings.described is not None
     for n, cls in enumerate(bumpers):
         say(f"looking with {cls.__name__}", n, len(bumpers))

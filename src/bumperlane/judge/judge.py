@@ -32,7 +32,7 @@ from .conformal import needed, rank, threshold
 from .rates import binomial_tail, exact_interval
 
 MOST_REQUESTS = 1000
-INTERNALS = "internals"
+INTERNALS, LOGS = "internals", "logs"
 LEAST_CONTEXTS = 4  # of controls, from which their spread is told
 
 
@@ -272,10 +272,13 @@ def _judged(
             f" The p-value is that of its mean among {len(controls.contexts)} control contexts, for a context shifts "
             "all requests together."
         )
+    what, where, places = ("requests", "in context", "contexts")
+    if reading.family == LOGS:
+        what, where, places = ("batches of rollouts", "in", "groups of steps")
     why = (
-        f"{worst.over} of {worst.of} requests stand above the clean threshold in context {worst.group} "
+        f"{worst.over} of {worst.of} {what} stand above the clean threshold {where} {worst.group} "
         f"({_range(worst.rate)}; tolerated {controls.tolerated(settings):.2g}, control {share(control.value)} of "
-        f"{len(controls.values)}), p = {p_holm:.2g} over {len(groups)} contexts and {bumpers} bumpers, "
+        f"{len(controls.values)}), p = {p_holm:.2g} over {len(groups)} {places} and {bumpers} bumpers, "
         f"{'at or below' if hit else 'above'} {settings.alpha:g}.{together}{' ' if reading.note else ''}{reading.note}"
     )
     return Judgement(

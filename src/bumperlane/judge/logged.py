@@ -1,11 +1,15 @@
 """What was hit in the log of rollouts, in a case: the rollouts themselves."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..case import Behaviour, Sample
 from ..errors import EvidenceError, ModelError, SettingError
 from ..evidence.checked_rollouts import rollouts_in
 from ..evidence.log_hits import flags_of, in_environment, in_steps
+from ..evidence.rollout_table import RolloutTable
+from ..evidence.traits import TRAITS, Trait
 from ..recipes.run import Run
 
 SAMPLES = 6
@@ -17,17 +21,17 @@ def logged_behaviour(run: Run, bumper: str, group: str) -> Behaviour:
     well above what it was to stand for; each prompt once. Nothing is asked and no function of the recipe is called: it
     is all in the log."""
     try:
-        samples = _samples(run, group)
+        samples = samples_in(rollouts_in(run.path), group)
     except (EvidenceError, ModelError, SettingError):  # a bumper of another kind: its groups are named otherwise
         samples = []
     return Behaviour(bumper=bumper, context=group, origin="logs", tranches=[], samples=samples)
 
 
-def _samples(run: Run, group: str) -> list[Sample]:
-    table = rollouts_in(run.path)
+def samples_in(table: RolloutTable, group: str, traits: Sequence[Trait] = TRAITS) -> list[Sample]:
+    """Of a log. Raises EvidenceError or SettingError for a group that names nothing in it."""
     here = np.flatnonzero(in_environment(table, group) & in_steps(table, group))
     here = here[np.argsort(table.step[here], kind="stable")][-LOOKED_AT:]
-    flags = flags_of(table, group, here)
+    flags = flags_of(table, group, here, traits)
     rows = here[flags.values[here]][::-1]
     _, first = np.unique(table.group[rows], return_index=True)
     chosen = rows[np.sort(first)][:SAMPLES]

@@ -9,7 +9,7 @@ from ...evidence.checked_rollouts import Phases
 from ...evidence.harmful_examples import BAD
 from ...evidence.like_examples import Encoder, minilm
 from ...evidence.rollout_table import RolloutTable
-from ...evidence.trait_rollouts import DealtReplies, TraitRollouts, batches_of, read_replies, shares
+from ...evidence.trait_rollouts import Dealt, DealtReplies, TraitRollouts, batches_of, read_replies, shares
 from ...evidence.traits import HARM, MARGIN, TRAITS, Trait
 from ...types import Scores, Trap, numbered
 from ..behaviour.harmful_replies import word_sides
@@ -65,18 +65,19 @@ class TraitsInRollouts:
 
     def ready(self, table: RolloutTable) -> None:
         """Raises EvidenceError where there is nothing for it to read, or nothing to read it by; reads no reply."""
+        self._batches(table)
+
+    def dealt(self, table: RolloutTable) -> DealtReplies:
+        """What it watches, out of the rollouts of a run. Raises EvidenceError when there is too little."""
+        return read_replies(table, self._batches(table), self.margin, self.encoder)
+
+    def _batches(self, table: RolloutTable) -> Dealt:
         if self.encoder is None:
             try:
                 minilm(["ready?"])
             except ModelError as error:
                 raise EvidenceError(f"{NAME} reads replies by a sentence encoder, which is missing: {error}") from error
-        batches_of(table, self.traits, Phases(self.early, self.windows, self.batch))
-
-    def dealt(self, table: RolloutTable) -> DealtReplies:
-        """What it watches, out of the rollouts of a run. Raises EvidenceError when there is too little."""
-        self.ready(table)
-        batches = batches_of(table, self.traits, Phases(self.early, self.windows, self.batch))
-        return read_replies(table, batches, self.margin, self.encoder)
+        return batches_of(table, self.traits, Phases(self.early, self.windows, self.batch))
 
     def fit(self, clean: TraitRollouts) -> "FittedTraitsInRollouts":
         """There is nothing to learn: the judge sets the threshold on early batches."""
