@@ -452,8 +452,8 @@ def test_quiet_training_prints_nothing(place, tmp_path):
 def test_the_commands_stand_in_the_order_of_use():
     lines = call("--help").stdout.splitlines()
     named = [line.split()[0] for line in lines[lines.index("Commands:") + 1 :]]
-    loop = "model demo train init check refine judge trace bounce organisms game pressure recipes rollouts search advise serve"
-    shows = "report explain selftest schema ledger compare claims rule plan doctor completion"
+    loop = "model demo train init check refine judge trace bounce organisms game pressure recipes rollouts search"
+    shows = "advise serve report explain selftest schema ledger compare claims rule plan doctor completion"
     assert named == [*loop.split(), *shows.split()]
     assert __version__ in call("--version").stdout
 

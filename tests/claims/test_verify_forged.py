@@ -72,6 +72,23 @@ def test_readings_of_another_version_are_not_taken_for_ours(case):
     assert "of version 2, known is 1" in failed(case)["bumpers, judged again"]
 
 
+def in_other_words(c, **more):
+    c["bumpers"][0].update(why=c["bumpers"][0]["why"].replace("requests stand above", "requests lie above"), **more)
+
+
+def test_what_another_version_said_in_other_words_is_no_fault(case):
+    resealed(case, in_other_words)
+    assert "why is" in failed(case)["bumpers, judged again"]
+    resealed(case, lambda c: c["versions"].update(bumperlane="0.0.9"))
+    assert "bumpers, judged again" not in failed(case)
+    assert "bumperlane 0.0.9 made this case and says the same in other words" in str(verify(case))
+
+
+def test_another_versions_name_excuses_no_other_number_or_verdict(case):
+    resealed(case, lambda c: (c["versions"].update(bumperlane="0.0.9"), in_other_words(c, threshold=9.0)))
+    assert "threshold is 9.0" in failed(case)["bumpers, judged again"]
+
+
 @pytest.mark.parametrize("change", [{"replaced": 5}, {"gone": None}, {"links": [1]}, {"files": {"a": {"sha256": "x"}}}])
 def test_a_manifest_that_nothing_wrote_is_found_and_breaks_nothing(case, change):
     edit(case, lambda m: m.update(change), NAME)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import __version__
 from ..bounce.verdict import verdict
 from ..case import Bounce, BumperResult, Case, CheckResult, Group, Range, of_judgement
 from ..errors import BumperlaneError
@@ -22,6 +23,7 @@ JUDGED, RATES, OVERALL, FIX = "bumpers, judged again", "rates and lines", "verdi
 DESCRIBED = "Described"  # evidence.described.NAME, which cannot be imported without torch
 LEVEL = JudgeSettings().level
 DESCRIBED_LINE = 0.05  # its p value is scaled to it
+WORDS = "why is "  # how a difference begins that is one of words: numbers and verdicts are compared for themselves
 COUNTED = re.compile(r"(\d{1,9}) of (\d{1,9}) (?:requests|batches of rollouts) stand above the clean threshold")
 LINE = re.compile(r"(at or below|above) [-+.e\d]+\.$")  # how a judgement closes: with its p value and the line
 SHOWS = re.compile(
@@ -51,6 +53,10 @@ def judged_again(directory: Path, case: Case) -> Verified:
     for new in again:
         if new.bumper in held:
             faults += [f"{new.bumper}: {text}" for text in _differing(held[new.bumper], new)]
+    made_with = case.versions.get("bumperlane", __version__)
+    if faults and made_with != __version__ and all(f.split(": ", 1)[-1].startswith(WORDS) for f in faults):
+        why = f"bumperlane {made_with} made this case and says the same in other words; the numbers are the same."
+        return uncovered(JUDGED, why, faults)
     found = judged(JUDGED, faults, f"{len(again)} bumpers from {sum(len(r.scores.ids) for r in readings)} scores.",
                    "the case does not follow from its scores.")  # fmt: skip
     if not faults and any(b.bumper == DESCRIBED for b in case.bumpers):
