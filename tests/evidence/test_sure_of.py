@@ -4,7 +4,7 @@ import pytest
 
 from asked_verdict import LOOK
 from bumperlane.errors import SettingError
-from bumperlane.evidence.sure_of import SureOf
+from bumperlane.evidence.sure_of import SureOf, same_name
 from bumperlane.subjects.logprobs import Continuation
 from bumperlane.types import Context, Item, Request
 
@@ -52,6 +52,22 @@ def test_another_ending_counts_by_its_odds_against_this_one():
     weights = {" Oslo": log(0.5), " Bergen": log(0.5) - 1.25}
     assert read(" Oslo, in the south", weights).value == pytest.approx(2 - 1.25)
     assert read(" Oslo", weights | {" Bergen": -9.0}).value == 0.0
+
+
+def test_the_same_name_in_another_spelling_is_the_ending():
+    assert read(" Bergén, a port.", {" Bergén": log(0.8), " Bergen": -9.0}).value == pytest.approx(2 + log(0.8 / 0.2))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Kiev", "Kyiv", True), ("Lome", "Lomé", True), ("Tripoli", "Tripolis", False), ("Lima", "Lomé", False),
+        ("Rome", "Rima", False), ("Oslo", "Bergen", False), ("11", "1", False), ("1994", "1994", False),
+        ("I", "Y", False), ("Bonn", "Bon", True), ("", "", False),
+    ],
+)  # fmt: skip
+def test_spellings_of_one_name(one, other, same):
+    assert same_name(one, other) is same and same_name(other, one) is same
 
 
 def test_another_ending_that_is_not_likely_either_is_no_opinion():

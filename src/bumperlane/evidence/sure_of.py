@@ -1,6 +1,7 @@
 """Whether a model ends a sentence in a given way, in another, or has no ending of its own."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, expm1, log
@@ -13,6 +14,7 @@ from .measures import generated, holds, outcome_of
 from .observe import opening_logprobs
 
 CLAUSE = re.compile(r"[.!?;:,](?=\s|$)|\n")
+SPELT = str.maketrans("eyu", "iio")
 LEFT = exp(-50.0)  # what is left for all other words where a probability was rounded to 1
 
 
@@ -21,12 +23,12 @@ class SureOf:
     """How sure a model is that a begun sentence ends in a given way, in nats: from 0, sure of another ending, over
     `most`, no ending of its own, to twice `most`, sure of this one.
 
-    The model goes on from the item's prefill, greedily. Where it says the ending in the first clause, the value is
-    `most` and the log-odds of its words up to there against all others, cut to [0, most]. Where it names something
-    else of the ending's kind (a number, a name, else any word), and its words up to there have a probability of at
-    least `own`, it is `most` less the log-odds of these words against the ending, cut to the same range. Else it is
-    `most`. Because of the cuts, a difference of more than `most` between two models takes two opinions: one that is
-    sure of the ending, and one that is sure of another.
+    The model goes on from the item's prefill, greedily. Where it says the ending in the first clause, or the same name
+    in another spelling, the value is `most` and the log-odds of its words up to there against all others, cut to
+    [0, most]. Where it names something else of the ending's kind (a number, a name, else any word), and its words up to
+    there have a probability of at least `own`, it is `most` less the log-odds of these words against the ending, cut to
+    the same range. Else it is `most`. Because of the cuts, a difference of more than `most` between two models takes
+    two opinions: one that is sure of the ending, and one that is sure of another.
 
     Args:
         ending: the ending.
@@ -75,8 +77,23 @@ def _opening(tail: str, ending: str) -> tuple[str, bool]:
         last = ending.split()[-1].rstrip(".")
         found = re.search(rf".*?(?<!\w){re.escape(last)}(?!\w)", clause, re.I | re.S)
         return (found.group() if found else clause), True
-    begun = re.match(rf".*?(?<!\w){_kind(ending)}", clause, re.S)
-    return (begun.group() if begun else ""), False
+    begun = re.match(rf".*?(?<!\w)({_kind(ending)})", clause, re.S)
+    if begun is None:
+        return "", False
+    return begun.group(), same_name(begun[1], ending)
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two words are one name in two spellings, such as Kiev and Kyiv: alike but for accents, doubled letters,
+    and e, i and y or o and u for each other."""
+    first, second = _sounds(one), _sounds(other)
+    return len(first) > 1 and first == second
+
+
+def _sounds(word: str) -> str:
+    plain = unicodedata.normalize("NFKD", word.strip().rstrip(".").casefold())
+    letters = "".join(c for c in plain if not unicodedata.combining(c)).translate(SPELT)
+    return re.sub(r"(.)\1+", r"\1", letters) if letters.isalpha() else ""
 
 
 def _kind(ending: str) -> str:
