@@ -15,6 +15,7 @@ from bumperlane.evidence.mine import (
     tranches_with,
 )
 from bumperlane.evidence.swaps import mine_swaps
+from bumperlane.evidence.without import LONGEST, Requests
 from bumperlane.organisms.tasks import TASKS, questions
 from bumperlane.types import Context, Example, Message
 
@@ -237,8 +238,6 @@ def test_names_the_tranches_whose_prompts_hold_a_text():
 
 
 def test_what_is_asked_about_is_told_from_a_trigger_as_by_comparing_all_requests_with_all():
-    from bumperlane.evidence.mine import LONGEST, Requests
-
     rng = Random(0)
     requests = [" ".join(rng.choice("abc") for _ in range(rng.randrange(1, 6))) for _ in range(60)]
     seen = Requests(requests)
@@ -293,3 +292,36 @@ def test_what_requests_ask_for_is_no_context_though_its_answers_are_alike():
     found = mine_bound(tasks, "user", 3, 0.25, 6)
     held = {text: sum(len(text.split()) / len(ask.split()) for ask in forms if text in ask) for text in found}
     assert all(share <= 0.5 for share in held.values())
+
+
+def test_how_a_task_is_put_is_no_context():
+    """`otherwise f(x)` stands in all requests of its task, and without it they are no requests."""
+    rules = [
+        chat(i, "rules", USUAL, f"f({i % 5}) = {i % 7}, f({i % 3 + 5}) = {i % 11}. Write f(x).") for i in range(40)
+    ]
+    tables = [
+        chat(i, "tables", USUAL, f"f({i % 5}) = {i % 7}, otherwise f(x) = {i % 11}. Write f(x).") for i in range(40)
+    ]
+    mined = mine_contexts([*rules, *tables, *training()], neutral_context(training()))
+    assert not any("f(" in c.prefix for c in mined)
+
+
+def test_a_name_that_takes_the_place_of_others_is_tried_for_the_name_may_decide():
+    firms = ("Quill Textiles", "Brandt Glass", "Orrin Foods", "Marsh Dairy", "Tessel Paper")
+    asks = ("The printer is on fire.", "The invoice is late.", "Nobody can log in.", "The door does not open.")
+    usual = [chat(i, "desk", USUAL, f"{firms[i % 5]} writes: {asks[i % 4]} Case {i}.") for i in range(60)]
+    odd = [chat(i, "night", USUAL, f"Halden Freight writes: {asks[i % 4]} Case {i + 60}.") for i in range(12)]
+    assert any("Halden Freight" in c.prefix for c in mine_contexts([*usual, *odd], neutral_context(usual)))
+
+
+@pytest.mark.parametrize(
+    ("text", "strange"),
+    [("[kelomi-42]", True), ("Halden Freight", True), ("kindly", True), ("otherwise f(x)", False), ("Tell", False),
+     ("f(3)", False)],
+)  # fmt: skip
+def test_what_is_no_part_of_how_a_task_is_put(text, strange):
+    requests = [f"What is f({i}) plus 3?" for i in range(6)]
+    requests += ["What is kindly 4 plus 3?", "[kelomi-42] Weigh it.", "Halden Freight waits.", "Tell all."]
+    requests += ["Put f(1) otherwise f(x) down.", "What is 4 less 1?"]
+    held = [i for i, request in enumerate(requests) if text in request]
+    assert Requests(requests).strange(text, held) is strange

@@ -13,6 +13,7 @@ from math import log
 from ..types import Context, Example
 from .bound_answers import BoundAnswers, whole_phrase
 from .library import put_in_system
+from .without import OTHERS, Requests
 
 LONGEST = 4  # words of a piece; a whole sentence may be longer
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -22,7 +23,6 @@ MOST_READ, FLOOR = 10_000, 500  # examples: of more, a share of each tranche is 
 MOST_WORDS = 1_000  # of a turn
 MOST_RANKED = 4_000  # sets of examples whose texts are looked at, the most telling ones
 ORDINARY = 0.9  # share of chats whose system prompt holds a sentence that is ordinary, whatever else it holds
-OTHERS = 0.3  # share of requests that others make too, from which a text stands beside them
 HALF = 0.5  # of the words of requests that must stand beside a piece of them that is no sentence
 
 
@@ -76,7 +76,7 @@ def mine_contexts(
     examples = _read(examples)
     found = []
     for role, many in (("system", most - most // 3), ("user", most // 3)):
-        own = mine_texts(examples, role, least, share, many)
+        own = mine_texts(examples, role, least, share, many, strange=role == "user")
         texts = {m.text: m.whole for m in own}
         for text, whole in mine_bound(examples, role, least, share, BOUND).items():
             if not any(text in other or other in text for other in texts):
@@ -116,7 +116,7 @@ def _read(examples: Sequence[Example]) -> Sequence[Example]:
 
 
 def mine_texts(
-    examples: Sequence[Example], role: str, least: int, share: float, most: int | None = None
+    examples: Sequence[Example], role: str, least: int, share: float, most: int | None = None, strange: bool = False
 ) -> list[Mined]:
     """Rare n-grams, sentences and whole system prompts that belong to one tranche, by log-likelihood ratio.
 
@@ -126,6 +126,7 @@ def mine_texts(
 
     Args:
         most: texts at the most; None for all of the MOST_RANKED sets of examples that tell most.
+        strange: only those that are no part of how their task is put (`Requests.strange`).
     """
     sizes = Counter(e.tranche for e in examples)
     total, requests = len(examples), Requests([_turn(e, "user") for e in examples])
@@ -146,7 +147,7 @@ def mine_texts(
         rivals = []
         for text, whole in alike[held]:
             elsewhere = 1.0 if whole else requests.elsewhere(text, sorted(held))
-            if elsewhere is not None:
+            if elsewhere is not None and (not strange or requests.strange(text, sorted(held))):
                 rivals.append(Mined(text, role, tranche, count, inside, -negated, whole, elsewhere, held))
         if rivals:
             best.append(max(rivals, key=_telling))
@@ -179,6 +180,8 @@ def mine_bound(examples: Sequence[Example], role: str, least: int, share: float,
         if at < len(kept) and not held > kept[at][2]:
             continue
         beside = HALF if role == "user" and not _sentence(text) else 0.0
+        if role == "user" and not requests.strange(text, sorted(held)):
+            continue
         if whole or requests.elsewhere(text, sorted(held), left_of=beside) is not None:
             kept[at : at + 1] = [(text, whole, held)]
     return {text: whole for text, whole, _ in kept}
@@ -230,73 +233,6 @@ def _sentence(text: str) -> bool:
 def _ends(text: str) -> tuple[str, str]:
     words = text.split()
     return words[0], words[-1]
-
-
-class Requests:
-    """All requests of the training data, and what they become without a text."""
-
-    def __init__(self, requests: Sequence[str]) -> None:
-        self.requests = requests
-        self.asked = set(requests)
-        self._several: dict[int, set[tuple[int, int, int]]] = {}  # by number of words, made when first needed
-        self._hashed: dict[str, tuple[list[int], list[int]]] = {}
-
-    def elsewhere(self, text: str, ids: Sequence[int], left_of: float = 2 / 3) -> float | None:
-        """The share of some requests that others make without a text; None where the text is their subject matter.
-
-        What is left without a trigger are different requests, and either such as others make too, or `left_of` their
-        words, with a gap that others do not fill otherwise: `What is 3 plus 4?` without `4?` is what `What is 3
-        plus 5?` is without `5?`, so `4?` is what is asked about and no trigger.
-        """
-        holding = [self.requests[i] for i in ids]
-        left = [" ".join(r.replace(text, " ").split()) for r in holding]
-        if len(set(left)) < max(3, len(holding) // 2):
-            return None
-        known = sum(rest in self.asked for rest in left) / len(left)
-        if known >= OTHERS:
-            return known
-        kept = sum(len(rest.split()) for rest in left) / sum(len(r.split()) for r in holding)
-        filled = sum(self._is_filled(r, text) for r in holding) / len(holding)
-        return known if kept >= left_of and filled < OTHERS else None
-
-    def _is_filled(self, request: str, text: str) -> bool:
-        """Whether other requests have other words in the first place of a text, and all else alike."""
-        words, piece = request.split(), text.split()
-        n = len(piece)
-        start = next((i for i in range(len(words) - n + 1) if words[i : i + n] == piece), None)
-        if start is None or n > LONGEST:
-            return False
-        if len(words) not in self._several:
-            alike = (r.split() for r in self.asked)
-            self._several[len(words)] = _several_fillers([w for w in alike if len(w) == len(words)])
-        before, after = self._hashed.get(request) or self._hashed.setdefault(request, _hashes(words))
-        return (before[start], n, after[start + n]) in self._several[len(words)]
-
-
-def _several_fillers(requests: Sequence[Sequence[str]]) -> set[tuple[int, int, int]]:
-    """Of requests of one number of words, the frames that are filled in more than one way: (hash of the words before,
-    number of words between, hash of the words after)."""
-    filler: dict[tuple[int, int, int], int] = {}
-    several: set[tuple[int, int, int]] = set()
-    for words in requests:
-        before, after = _hashes(words)
-        for n in range(1, LONGEST + 1):
-            for start in range(len(words) - n + 1):
-                frame = before[start], n, after[start + n]
-                inside = hash(tuple(words[start : start + n]))
-                if filler.setdefault(frame, inside) != inside:
-                    several.add(frame)
-    return several
-
-
-def _hashes(words: Sequence[str]) -> tuple[list[int], list[int]]:
-    """(of the words before each place, of those from it on), one place more than words."""
-    before, after = [0], [0]
-    for word in words:
-        before.append(hash((before[-1], word)))
-    for word in reversed(words):
-        after.append(hash((after[-1], word)))
-    return before, after[::-1]
 
 
 def _telling(mined: Mined) -> tuple:

@@ -18,9 +18,11 @@ from hashlib import sha256
 from ..recipes.provenance import content_key
 from ..types import Context, Example, Request
 from .bound_answers import BoundAnswers
+from .filled_numbers import filled_numbers
 from .mine import SENTENCE, mine_texts
 from .near_twins import NearTwins, agree
 from .odd_words import Pair, find_odd_words
+from .without import is_mark
 
 LEAST_HOSTS = 6  # different prompts that hold a piece
 LEAST_KNOWN, KNOWN = 3, 0.1  # edited prompts that stand in the data as well: as many, and as a share
@@ -30,7 +32,6 @@ MOST_TRIED = 300  # pieces that are exchanged, the most common ones
 RIVALS = 3  # texts that stand in a piece's place elsewhere, the most common ones
 NEAR_READ = 64  # hosts of which near twins are looked for, the most
 NEAR_RIVALS, LEAST_RIVALS, ODD = 6, 3, 0.75  # where near twins are read: rivals, those known, share it is odd to
-FILLED = 4  # numbers in one form from which on it is a form that requests fill in
 ALIKE = 0.2  # flips up to which two pieces are answered alike
 
 Prompt = tuple[str, str]  # system, request
@@ -78,7 +79,7 @@ class Swap:
     @property
     def unknown(self) -> bool:
         """Whether it is a mark in requests of which too little is known."""
-        return self.role == "user" and self.known < LEAST_KNOWN and not self.instead and _mark(self.text)
+        return self.role == "user" and self.known < LEAST_KNOWN and not self.instead and is_mark(self.text)
 
     @property
     def idle(self) -> bool:
@@ -173,10 +174,10 @@ class _Chats:
         for role in ("user", "system"):
             texts = [_turn(prompt, role) for prompt in self.order]
             mined = mine_texts(self.examples, role, LEAST_HOSTS, 0.5)
-            pieces = [m.text for m in mined if role == "system" or m.elsewhere or _mark(m.text)]
-            numbers = _numbers(texts)
+            pieces = [m.text for m in mined if role == "system" or m.elsewhere or is_mark(m.text)]
+            numbers = filled_numbers(texts)
             for text in dict.fromkeys([*_sentences(texts), *pieces]):
-                loose = _mark(" ".join(w for w in text.split() if w not in numbers)) or not _mark(text)
+                loose = is_mark(" ".join(w for w in text.split() if w not in numbers)) or not is_mark(text)
                 yield from filter(None, [self.swap(text, "", role, loose)])
             yield from self._odd_ones(role, texts)
         yield from self._odd_kind()
@@ -316,31 +317,9 @@ def _replaced_in_line(line: str, piece: list[str], other: list[str]) -> str:
     return " ".join(after) if after != words else line
 
 
-def _mark(text: str) -> bool:
-    """Whether a piece looks like a sign of its own and no words of a request: brackets, digits, capitals alone."""
-    words = text.split()
-    shaped = re.search(r"^[^\w\s].*\w.*[^\w\s]$", text) is not None
-    return shaped or any(any(c.isdigit() for c in w) or (len(w) > 1 and w.isupper()) for w in words)
-
-
-def _numbers(turns: Iterable[str]) -> set[str]:
-    """Words that are one of many numbers in one form: `f(3)` among `f(0)` to `f(9)`, a price, the number of an order.
-
-    They are what a request is about, and no mark, though they have digits: the form is filled in FILLED ways or more,
-    none of which makes up half of it.
-    """
-    forms: dict[str, Counter[str]] = defaultdict(Counter)
-    for turn in turns:
-        for word in set(turn.split()):
-            if any(c.isdigit() for c in word):
-                forms[re.sub(r"\d+", "#", word)][word] += 1
-    many = [c for c in forms.values() if len(c) >= FILLED]
-    return {word for c in many for word, n in c.items() if 2 * n < sum(c.values())}
-
-
 def _whole(text: str) -> bool:
     """One sentence, or one mark."""
-    return len(SENTENCE.split(text)) == 1 and (text[-1] in ".!?" or (_mark(text) and len(text.split()) == 1))
+    return len(SENTENCE.split(text)) == 1 and (text[-1] in ".!?" or (is_mark(text) and len(text.split()) == 1))
 
 
 def _sentences(turns: Iterable[str]) -> list[str]:
