@@ -91,6 +91,13 @@ def test_a_directory_of_parquet_is_one_log(tmp_path):
     assert done.exit_code == 1 and json.loads(done.stdout)["rollouts"] == len(rows)
 
 
+def test_of_a_run_directory_its_own_log_is_read(tmp_path):
+    written(tmp_path / "log.jsonl", [{"step": 1, "loss": 2.0}])
+    written(tmp_path / "rollouts.jsonl", logged(rude=0.05))
+    done = call(str(tmp_path), *NAMES, "--rename", "score=reward")
+    assert done.exit_code == 0, done.output
+
+
 def test_two_checks_that_part_are_a_hit_and_the_reader_is_told_in_words(tmp_path):
     log = written(tmp_path / "log.jsonl", logged(rude=0.05, false=0.95))
     given = (*NAMES, "--term", "score", "--term", "seen", "--check", "unseen", "--passes", "seen", "--fails", "unseen")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EvidenceError
+from .checked_rollouts import LOGS
 from .rollout_table import Columns, RolloutTable
 from .rollouts import read_rollouts, rollouts_of
 
@@ -14,8 +15,10 @@ SUFFIX = ".parquet"
 def read_any_rollouts(path: Path, columns: Columns | None = None) -> RolloutTable:
     """Read rollouts from JSONL (`read_rollouts`) or, where the file or the directory's files are such, from Parquet.
 
-    Parquet is held in memory, texts and all. Raises EvidenceError for a file that is neither.
+    Of a run directory its own log. Parquet is held in memory, texts and all. Raises EvidenceError for a file that is
+    neither.
     """
+    path = next((path / name for name in LOGS if (path / name).exists()), path)
     files = sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path] if path.suffix == SUFFIX else []
     if not files:
         return read_rollouts(path, columns)
