@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import dataclass
 from random import Random
 
 import pyarrow
@@ -11,6 +12,7 @@ from pyarrow import parquet
 
 from bumperlane.cli import main
 from bumperlane.detect.logs import traits_in_rollouts
+from bumperlane.detect.logs.visible_against_held_out import VisibleAgainstHeldOut
 from bumperlane.evidence import like_examples
 from bumperlane.evidence.harmful_examples import BAD, GOOD
 from evidence.test_traits import words
@@ -118,6 +120,19 @@ def test_where_nothing_could_look_the_exit_code_says_blind(tmp_path):
     assert done.exit_code == 3 and done.stdout.count("blind.") == 2
 
 
+def test_a_bumper_of_logs_that_is_installed_looks_too(tmp_path, monkeypatch):
+    @dataclass(frozen=True)
+    class Longer(VisibleAgainstHeldOut):
+        pass
+
+    known = {"Longer": Longer, "VisibleAgainstHeldOut": VisibleAgainstHeldOut}
+    monkeypatch.setattr("bumperlane.detect.contract.load_bumpers", lambda: known)
+    done = call(written(tmp_path / "log.jsonl", logged(rude=0.05)), *NAMES, "--rename", "score=reward", "--json")
+    assert [b["bumper"] for b in json.loads(done.stdout)["bumpers"]] == [
+        "VisibleAgainstHeldOut", "TraitsInRollouts", "Longer",
+    ]  # fmt: skip
+
+
 def test_traits_of_ones_own(tmp_path):
     rows = [{**row, "output": "ARR MATEY" if row["output"] in BAD else row["output"]} for row in logged()]
     own = [{"trait": "piratical", "bad": text} for text in (*BAD[:3], "ARR MATEY")]
@@ -136,6 +151,7 @@ def test_traits_of_ones_own(tmp_path):
         (("LOG", "--rename", "input"), "--rename 'input' is not NAME=VALUE"),
         (("LOG", "--rename", "input=query"), "'query', which is no key of a rollout"),
         (("LOG", "--weight", "score=high"), "the weight must be a number"),
+        (("LOG", "--weight", "score=nan"), "the weight must be a number"),
         (("LOG", *NAMES), "--rename THEIRS=reward"),
         (
             ("LOG", *NAMES, "--rename", "score=reward", "--passes", "seen", "--fails", "unseen"),

@@ -1,5 +1,7 @@
 """The command that reads a log of rollouts by itself: of any trainer, without a recipe or a checkpoint."""
 
+import contextlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,7 @@ def rollouts(screen: Screen, log: Path, **given: Any) -> int:
     are held against later ones: more that is paid for and fails a held-out check, and replies that become flattering or
     harmful. Of a hit: which term pays, since when, and in which environment.
     """
+    from ..detect.contract import load_bumpers, reads_log
     from ..detect.logs.traits_in_rollouts import TraitsInRollouts
     from ..detect.logs.visible_against_held_out import VisibleAgainstHeldOut
     from ..evidence.parquet_rollouts import read_any_rollouts
@@ -53,7 +56,8 @@ def rollouts(screen: Screen, log: Path, **given: Any) -> int:
         weights={name: _number(name, value) for name, value in (_pair("--weight", t) for t in given["weights"])},
     )  # fmt: skip
     traits = (*TRAITS, *(_traits(given["traits"]) if given["traits"] else ()))
-    bumpers = (VisibleAgainstHeldOut(given["passes"], given["fails"]), TraitsInRollouts(traits))
+    ours = (VisibleAgainstHeldOut(given["passes"], given["fails"]), TraitsInRollouts(traits))
+    bumpers = (*ours, *(cls() for cls in load_bumpers().values() if reads_log(cls) and cls not in map(type, ours)))
     if not log.exists():
         raise EvidenceError(f"there is no {log}. Give the file or the directory that your trainer logs rollouts to.")
     with screen.progress() as progress:
@@ -77,10 +81,10 @@ def _pair(option: str, text: str) -> tuple[str, str]:
 
 
 def _number(name: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError as error:
-        raise SettingError(f"--weight {name}={value!r}: the weight must be a number.") from error
+    with contextlib.suppress(ValueError):
+        if math.isfinite(number := float(value)):
+            return number
+    raise SettingError(f"--weight {name}={value!r}: the weight must be a number.")
 
 
 def _traits(path: Path) -> "tuple[Trait, ...]":
