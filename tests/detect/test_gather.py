@@ -11,7 +11,6 @@ from bumperlane.detect.internals.contrast_probe import ContrastProbe
 from bumperlane.detect.internals.mahalanobis import Mahalanobis
 from bumperlane.detect.internals.reference_residual import ReferenceResidual
 from bumperlane.errors import ContractError, EvidenceError
-from bumperlane.evidence.checked_rollouts import CheckedRollouts
 from bumperlane.evidence.library import library_contexts
 from bumperlane.evidence.memo import Memo
 from bumperlane.subjects.subject import Decoding
@@ -58,7 +57,7 @@ def test_every_bumper_of_the_house_reads_a_scene_or_says_why_it_cannot(name, sce
         with pytest.raises(ContractError, match=f"{name} learns from .* Fit it on evidence of your own"):
             read(cls, scene)
         return
-    if cls.watches is CheckedRollouts:
+    if contract.reads_log(cls):
         with pytest.raises(ContractError, match=f"{name} reads the log of a run, no scene"):
             read(cls, scene)
         return
