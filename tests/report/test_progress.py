@@ -69,6 +69,15 @@ def test_the_end_of_a_count_is_always_told(clock, capsys):
     assert "3/3" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_long_work_is_told_every_minute_and_its_end_once(clock, capsys):
+    progress = Progress(clock=clock)
+    for i in range(1, 1801):
+        clock.now += 1
+        progress(f"retraining ({i} s)", int(i >= 1790), 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert 35 < len(lines) < 50 and "1790" in lines[-1]
+
+
 def test_quiet_prints_nothing(capsys):
     Progress(quiet=True)("training", 1, 2)
     assert capsys.readouterr() == ("", "")

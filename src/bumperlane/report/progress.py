@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 from .clean_text import plain
 
 LIMIT = 80
-EVERY_S = 5.0
+EVERY_S, SLOWEST_S = 5.0, 60.0  # between plain lines: a quarter of what the work has taken, within these
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Progress:
         self.quiet, self.clock = quiet, clock
         self.console = console or Console(stderr=True)
         self.counts: dict[int, Count] = {}  # by total: a word about loading in between does not begin a count anew
-        self.printed, self.last = -EVERY_S, ""
+        self.printed, self.last, self.began = -EVERY_S, ("", False), 0.0
         self.bar: Bar | None = None
 
     def __enter__(self) -> "Progress":
@@ -92,12 +92,15 @@ class Progress:
         return text
 
     def _due(self, what: str, done: int, total: int) -> bool:
-        """Plain lines: each new kind of work, its end, and one every few seconds."""
+        """Plain lines: each new kind of work, its end once, and one every few seconds, later every minute."""
         kind, now = re.sub(r"\d+", "", what.split(",")[0]), self.clock()
         ended = total > 0 and done >= total
-        if kind == self.last and not ended and now - self.printed < EVERY_S:
+        if kind != self.last[0]:
+            self.began = now
+        told = self.last == (kind, True) or (self.last[0] == kind and not ended)
+        if told and now - self.printed < min(SLOWEST_S, max(EVERY_S, (now - self.began) / 4)):
             return False
-        self.last, self.printed = kind, now
+        self.last, self.printed = (kind, ended), now
         return True
 
     def _draw(self, what: str, numbers: str, done: int, total: int) -> None:
