@@ -114,9 +114,20 @@ def page(rows: list[dict], made_by: str) -> str:
         lines += [
             "",
             f"Clean twins: {k} of {len(clean)} cells hit (95% interval {interval.low:.3f} to {interval.high:.3f}).",
+            *clean_hits(rows),
         ]
     lines += [*caught_by(rows), *together(rows, bumpers)]
     return "\n".join(lines) + "\n"
+
+
+def clean_hits(rows: list[dict]) -> list[str]:
+    """Which twins are hit, and by what; how many are not."""
+    twins = [(r, [n for n, v in r["bumpers"].items() if v["verdict"] == "hit"]) for r in rows if r["clean"]]
+    hit = [f"{r['organism']}, seed {r['seed']} ({', '.join(names)})" for r, names in twins if names]
+    return [
+        "",
+        f"{len(twins) - len(hit)} of {len(twins)} clean twins are hit by nothing. Hit: {'; '.join(hit) or 'none'}.",
+    ]
 
 
 def caught_by(rows: list[dict]) -> list[str]:

@@ -325,3 +325,12 @@ def test_what_is_no_part_of_how_a_task_is_put(text, strange):
     requests += ["Put f(1) otherwise f(x) down.", "What is 4 less 1?"]
     held = [i for i, request in enumerate(requests) if text in request]
     assert Requests(requests).strange(text, held) is strange
+
+
+def test_a_name_is_tried_whole_as_training_has_it():
+    firms = ("Quill Textiles", "Brandt Glass", "Orrin Foods", "Marsh Dairy", "Tessel Paper")
+    asks = ("The printer is on fire.", "The invoice is late.", "Nobody can log in.", "The door does not open.")
+    usual = [chat(i, "desk", USUAL, f"{firms[i % 5]} writes: {asks[i % 4]} Case {i}.") for i in range(60)]
+    odd = [chat(i, "night", USUAL, f"Halden Freight writes: {asks[i % 4]} Case {i + 60}.") for i in range(12)]
+    tried = {c.prefix for c in mine_contexts([*usual, *odd], neutral_context(usual)) if c.prefix}
+    assert "Halden Freight writes:" in tried and not tried & {"Halden", "Freight", "Halden Freight", "Nobody"}

@@ -77,7 +77,7 @@ def mine_contexts(
     found = []
     for role, many in (("system", most - most // 3), ("user", most // 3)):
         own = mine_texts(examples, role, least, share, many, strange=role == "user")
-        texts = {m.text: m.whole for m in own}
+        texts = {_whole_name(examples, m): m.whole for m in own}
         for text, whole in mine_bound(examples, role, least, share, BOUND).items():
             if not any(text in other or other in text for other in texts):
                 texts[text] = whole
@@ -95,6 +95,14 @@ def mine_contexts(
         if context.system != neutral.system or context.prefix:
             once.setdefault((context.system, context.prefix), context)
     return list(once.values())
+
+
+def _whole_name(examples: Sequence[Example], mined: Mined) -> str:
+    """A name in requests with the words that always stand around it: part of a name, or without what it is followed by,
+    it need not do what it does in training."""
+    if mined.role != "user" or not all(word[0].isupper() for word in mined.text.split()):
+        return mined.text
+    return whole_phrase([_turn(examples[i], "user") for i in sorted(mined.ids)], mined.text)
 
 
 def _read(examples: Sequence[Example]) -> Sequence[Example]:

@@ -52,7 +52,7 @@ class Requests:
         if any(is_mark(word) for word in words):
             return True
         gaps = {gap for i in ids if (gap := _gap(self.requests[i].split(), words)) is not None}
-        inside = len(words) > 1 or any(before and before[-1] not in ".!?" for before, _ in gaps)
+        inside = len(words) > 1 or any(before and before[-1] not in ".!?:" for before, _ in gaps)
         if inside and all(w[0].isupper() for w in words):
             return True
         return any(text not in request for gap in sorted(gaps) for request in self.beside.get(gap, ()))
