@@ -6,7 +6,7 @@ A trigger that was planted by data has to stand in the data. So an unknown trigg
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import log
 
@@ -77,7 +77,7 @@ def mine_contexts(
     found = []
     for role, many in (("system", most - most // 3), ("user", most // 3)):
         own = mine_texts(examples, role, least, share, many, strange=role == "user")
-        texts = {_whole_name(examples, m): m.whole for m in own}
+        texts = {m.text: m.whole for m in (own if role == "system" else _whole_names(examples, own))}
         for text, whole in mine_bound(examples, role, least, share, BOUND).items():
             if not any(text in other or other in text for other in texts):
                 texts[text] = whole
@@ -97,12 +97,17 @@ def mine_contexts(
     return list(once.values())
 
 
-def _whole_name(examples: Sequence[Example], mined: Mined) -> str:
-    """A name in requests with the words that always stand around it: part of a name, or without what it is followed by,
-    it need not do what it does in training."""
-    if mined.role != "user" or not all(word[0].isupper() for word in mined.text.split()):
-        return mined.text
-    return whole_phrase([_turn(examples[i], "user") for i in sorted(mined.ids)], mined.text)
+def _whole_names(examples: Sequence[Example], mined: Sequence[Mined]) -> list[Mined]:
+    """Texts of requests, names with the words that always stand around them: part of a name, or without what it is
+    followed by, it need not do what it does in training."""
+    asked = [_turn(e, "user") for e in examples]
+    requests = Requests(asked)
+
+    def whole(m: Mined) -> str:
+        ids = sorted(m.ids)
+        return whole_phrase([asked[i] for i in ids], m.text) if requests.is_name(m.text, ids) else m.text
+
+    return [replace(m, text=whole(m)) for m in mined]
 
 
 def _read(examples: Sequence[Example]) -> Sequence[Example]:

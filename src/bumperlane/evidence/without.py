@@ -49,13 +49,20 @@ class Requests:
         words = text.split()
         if not self.numbers.isdisjoint(words):
             return False
-        if any(is_mark(word) for word in words):
+        if any(is_mark(word) for word in words) or self.is_name(text, ids):
             return True
-        gaps = {gap for i in ids if (gap := _gap(self.requests[i].split(), words)) is not None}
-        inside = len(words) > 1 or any(before and before[-1] not in ".!?:" for before, _ in gaps)
-        if inside and all(w[0].isupper() for w in words):
-            return True
+        gaps = self._gaps(words, ids)
         return any(text not in request for gap in sorted(gaps) for request in self.beside.get(gap, ()))
+
+    def is_name(self, text: str, ids: Sequence[int]) -> bool:
+        """Whether all words of a text have a capital letter, and not only because a sentence begins there."""
+        words = text.split()
+        if not all(w[0].isupper() for w in words):
+            return False
+        return len(words) > 1 or any(before and before[-1] not in ".!?:" for before, _ in self._gaps(words, ids))
+
+    def _gaps(self, words: Sequence[str], ids: Sequence[int]) -> set[tuple[str, str]]:
+        return {gap for i in ids if (gap := _gap(self.requests[i].split(), words)) is not None}
 
     @cached_property
     def beside(self) -> dict[tuple[str, str], list[str]]:
