@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -20,6 +21,7 @@ EARLY_BATCHES = 20  # no more than it takes: each further step may be one in whi
 TOGETHER = 0.2  # rank correlation in early rollouts from which on two checks are taken to measure the same
 MOST_PAIRS = 2
 Batches = list[np.ndarray]
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,11 @@ class CheckedRollouts:
 
 
 @dataclass(frozen=True)
-class DealtRollouts:
-    """Batches with their arms (early ones are controls), groups (windows of steps) and strata (pair, environment)."""
+class DealtRollouts(Generic[Seen]):
+    """Batches with their arms (early ones are controls), groups (windows of steps) and strata (what is looked for, and
+    environment)."""
 
-    seen: CheckedRollouts
+    seen: Seen
     arms: tuple[Arm, ...]
     groups: tuple[str, ...]
     strata: tuple[str, ...]
@@ -130,7 +133,9 @@ def pairs_of(table: RolloutTable, phases: Phases) -> tuple[tuple[str, str], ...]
     return tuple((term, other) for _, term, other in sorted(found)[:MOST_PAIRS])
 
 
-def dealt_rollouts(table: RolloutTable, pairs: Sequence[tuple[str, str]], phases: Phases) -> DealtRollouts:
+def dealt_rollouts(
+    table: RolloutTable, pairs: Sequence[tuple[str, str]], phases: Phases
+) -> DealtRollouts[CheckedRollouts]:
     """Batches of every pair, early and late. An environment with enough rollouts is judged by itself, the others
     together.
 

@@ -13,9 +13,8 @@ from math import log
 from ..types import Context, Example
 from .bound_answers import BoundAnswers, whole_phrase
 from .library import put_in_system
-from .without import OTHERS, Requests
+from .without import LONGEST, OTHERS, Requests
 
-LONGEST = 4  # words of a piece; a whole sentence may be longer
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 PER_TRANCHE, WHOLE = 2, 12  # whole system prompts that only one tranche has: of each, and of all
 BOUND = 8  # texts of each role whose answers have something in common

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import EvidenceError
-from ..types import Arm, refuse_not_finite
-from .checked_rollouts import Batch, Phases, phased
+from ..types import refuse_not_finite
+from .checked_rollouts import Batch, DealtRollouts, Phases, phased
 from .like_examples import Encoder
 from .rollout_table import RolloutTable
 from .traits import Trait
@@ -35,17 +35,6 @@ class TraitRollouts:
         refuse_not_finite(self.share[:, None], self.ids, "share of replies with a trait")
 
 
-@dataclass(frozen=True)
-class DealtReplies:
-    """Batches with their arms (early ones are controls), groups (windows of steps) and strata (trait, environment)."""
-
-    seen: TraitRollouts
-    arms: tuple[Arm, ...]
-    groups: tuple[str, ...]
-    strata: tuple[str, ...]
-    note: str
-
-
 def trait_name(trait: Trait) -> str:
     """How the groups of a trait's rollouts begin."""
     return f"{trait.name} replies"
@@ -63,7 +52,9 @@ def batches_of(table: RolloutTable, traits: Sequence[Trait], phases: Phases) -> 
     return [(trait, _named(b, trait_name(trait), len(first))) for trait in traits for b in batches]
 
 
-def read_replies(table: RolloutTable, dealt: Dealt, margin: float, encoder: Encoder | None) -> DealtReplies:
+def read_replies(
+    table: RolloutTable, dealt: Dealt, margin: float, encoder: Encoder | None
+) -> DealtRollouts[TraitRollouts]:
     """The replies of those batches are read, each trait's together. Raises EvidenceError where none was logged."""
     rows = np.unique(np.concatenate([batch.rows for _, batch in dealt]))
     said = dict(zip(rows.tolist(), table.responses(rows), strict=True))
@@ -74,7 +65,7 @@ def read_replies(table: RolloutTable, dealt: Dealt, margin: float, encoder: Enco
         at = [i for i, (one, _) in enumerate(dealt) if one is trait]
         share[at] = shares([[said[row] for row in dealt[i][1].rows.tolist()] for i in at], trait, margin, encoder)
     batches = [batch for _, batch in dealt]
-    return DealtReplies(
+    return DealtRollouts(
         TraitRollouts(tuple(b.id for b in batches), share), tuple(b.arm for b in batches),
         tuple(b.group for b in batches), tuple(b.stratum for b in batches),
         f"{len(rows)} of {len(table)} rollouts were read, in batches.",

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from .filled_numbers import filled_numbers
 
-LONGEST = 4  # words of a piece
+LONGEST = 4  # words of a piece; a whole sentence may be longer
 OTHERS = 0.3  # share of requests that others make too, from which a text stands beside them
 
 

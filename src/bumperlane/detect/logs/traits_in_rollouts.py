@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import EvidenceError, ModelError, SettingError
-from ...evidence.checked_rollouts import Phases
+from ...evidence.checked_rollouts import DealtRollouts, Phases
 from ...evidence.harmful_examples import BAD
 from ...evidence.like_examples import Encoder, minilm
 from ...evidence.rollout_table import RolloutTable
-from ...evidence.trait_rollouts import Dealt, DealtReplies, TraitRollouts, batches_of, read_replies, shares
+from ...evidence.trait_rollouts import Dealt, TraitRollouts, batches_of, read_replies, shares
 from ...evidence.traits import HARM, MARGIN, TRAITS, Trait
 from ...types import Scores, Trap, numbered
 from ..behaviour.harmful_replies import word_sides
@@ -67,7 +67,7 @@ class TraitsInRollouts:
         """Raises EvidenceError where there is nothing for it to read, or nothing to read it by; reads no reply."""
         self._batches(table)
 
-    def dealt(self, table: RolloutTable) -> DealtReplies:
+    def dealt(self, table: RolloutTable) -> DealtRollouts[TraitRollouts]:
         """What it watches, out of the rollouts of a run. Raises EvidenceError when there is too little."""
         return read_replies(table, self._batches(table), self.margin, self.encoder)
 

@@ -51,7 +51,7 @@ class VisibleAgainstHeldOut:
             )
         Phases(self.early, self.windows, self.batch)
 
-    def dealt(self, table: RolloutTable) -> DealtRollouts:
+    def dealt(self, table: RolloutTable) -> DealtRollouts[CheckedRollouts]:
         """What it watches, out of the rollouts of a run. Raises EvidenceError when there is too little."""
         phases = Phases(self.early, self.windows, self.batch)
         pairs = ((self.visible, self.held_out),) if self.visible else pairs_of(table, phases)
