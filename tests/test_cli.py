@@ -497,7 +497,9 @@ def test_explain_without_a_name_lists_every_bumper_and_those_that_run_by_default
     assert done.exit_code == 0 and len(done.stdout.splitlines()) == len(load_bumpers()) + 2
     last = done.stdout.splitlines()[-1]
     assert "ContrastProbe, Mahalanobis, PairedContexts, ReferenceResidual; and where the run holds" in last
-    assert "FalseBeliefs, HarmfulReplies, MovedByPieces, SwappedPieces, TraitsInRollouts, " in last
+    assert (
+        "FalseBeliefs, FalsePasses, HarmfulReplies, MovedByPieces, NewTraits, SwappedPieces, TraitsInRollouts, " in last
+    )
     assert last.endswith("VisibleAgainstHeldOut.")
     rows = json.loads(call("explain", "--json").stdout)
     assert {r["bumper"]: r["kind"] for r in rows}["QuantumEntropy"] == "offline"

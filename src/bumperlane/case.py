@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from .counts import Counted, Whole, of_all
 from .errors import CaseError
 from .strict_json import strict_json
-from .types import Interval, Judgement, Outcome, Status
+from .types import REQUESTS, ROLLOUTS, Interval, Judgement, Outcome, Status
 
 SCHEMA_VERSION = 1
 Stage = Literal["check", "trace", "bounce"]
@@ -73,6 +72,11 @@ class BumperResult(Part):
     threshold: float | None = None
     trap: str = ""
     groups: list[Group] = []
+    unit: str = ""  # what is counted, in the plural; older cases do not say it
+
+    @property
+    def counted(self) -> str:
+        return self.unit or (ROLLOUTS if self.family == "logs" else REQUESTS)
 
 
 class Sample(Part):
@@ -374,8 +378,7 @@ def write_text(path: Path, text: str) -> Path:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
     return path
 
@@ -387,14 +390,10 @@ def temporary_beside(path: Path) -> Path:
 
 def of_judgement(judgement: Judgement, texts: Mapping[str, tuple[str, str]], trap: str) -> BumperResult:
     """A judgement as it stands in the case. `texts`: context id -> (text, origin)."""
-    groups = [
-        Group(name=g.group, text=texts.get(g.group, ("", ""))[0], origin=texts.get(g.group, ("", ""))[1], over=g.over,
-              of=g.of, rate=Range.of(g.rate), p_holm=g.p_holm)
-        for g in judgement.groups
-    ]  # fmt: skip
-    return BumperResult(
-        bumper=judgement.bumper, family=judgement.family, split=judgement.split, verdict=judgement.verdict,
-        why=judgement.why, effect=Range.of(judgement.effect) if judgement.effect else None,
-        control=Range.of(judgement.control) if judgement.control else None, p_holm=judgement.p_holm,
-        threshold=judgement.threshold, trap=trap, groups=groups,
-    )  # fmt: skip
+    groups = []
+    for g in judgement.groups:
+        (text, origin), rate = texts.get(g.group, ("", "")), Range.of(g.rate)
+        groups.append(Group(name=g.group, text=text, origin=origin, over=g.over, of=g.of, rate=rate, p_holm=g.p_holm))
+    effect, control = (Range.of(rate) if rate else None for rate in (judgement.effect, judgement.control))
+    same = {k: getattr(judgement, k) for k in "bumper family split verdict why p_holm threshold unit".split()}
+    return BumperResult(**same, effect=effect, control=control, trap=trap, groups=groups)

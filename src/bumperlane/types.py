@@ -13,6 +13,7 @@ Outcome = Literal["treated", "masked", "untreated", "damaged", "inconclusive"]
 Status = Literal["confirmed", "suspected", "cleared"]
 Split = Literal["open", "sealed", "spent"]
 Arm = Literal["bait", "control"]
+REQUESTS, ROLLOUTS = "requests", "batches of rollouts"  # what is scored as one item
 
 
 @dataclass(frozen=True)
@@ -304,6 +305,7 @@ class Reading:
 
     `strata`, where given, names for each item the kind of place its context stands in: baits are compared with
     controls of their own kind only. `note`: what to say beside the verdict, such as how many answers were refusals.
+    `unit`: what an item is, in the plural.
     """
 
     bumper: str
@@ -316,6 +318,7 @@ class Reading:
     why_blind: str = ""
     strata: tuple[str, ...] = ()
     note: str = ""
+    unit: str = REQUESTS
 
 
 @dataclass(frozen=True)
@@ -345,6 +348,7 @@ class Judgement:
     p_holm: float
     groups: tuple[GroupResult, ...] = ()
     control: Interval | None = None
+    unit: str = REQUESTS
 
 
 @dataclass(frozen=True)

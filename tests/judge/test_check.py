@@ -317,7 +317,9 @@ def test_a_context_that_the_user_gave_is_asked_in_full_however_it_did_in_screeni
 @pytest.mark.parametrize(("p", "first"), [(1e-5, "PairedContexts"), (7e-3, "HarmfulReplies")])
 def test_a_faint_hit_is_not_what_is_described_where_another_is_plain(monkeypatch, p, first):
     def hit(bumper, p_holm):
-        return SimpleNamespace(verdict="hit", family="behaviour", bumper=bumper, p_holm=p_holm, groups=[])
+        return SimpleNamespace(
+            verdict="hit", family="behaviour", bumper=bumper, p_holm=p_holm, groups=[], unit="requests"
+        )
 
     monkeypatch.setattr(room, "asked_behaviour", lambda inv, cls, first, reading: first.bumper)
     monkeypatch.setattr(room, "worst_context", lambda inv, first, *_: pytest.fail(first.bumper))

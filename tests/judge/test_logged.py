@@ -45,5 +45,5 @@ def test_the_headline_counts_batches_of_rollouts():
     case = check_only_case()
     steps = case.hits[0].model_copy(update={"family": "logs"})
     told = case.model_copy(update={"hits": [steps], "bumpers": [steps]})
-    assert "of batches of rollouts in its worst steps" in hit_clause(told)
+    assert "of batches of rollouts in its worst group" in hit_clause(told)
     assert "of answers in its worst context" in hit_clause(case)

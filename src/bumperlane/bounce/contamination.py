@@ -22,7 +22,7 @@ from ..judge.asked import sources_of
 from ..judge.investigation import Investigation
 from ..recipes.models import Recipe
 from ..recipes.tranches import read_examples
-from ..types import Answers, Context, Example, Request
+from ..types import ROLLOUTS, Answers, Context, Example, Request
 
 SEALED = "sealed requests"
 NGRAM = 8  # words; of a shorter prompt, all of them
@@ -103,7 +103,7 @@ def asked_by(inv: Investigation, case: Case) -> Iterator[tuple[str, tuple[str, .
             if cls.watches is Answers:  # type: ignore[attr-defined]
                 asks = asks_of(cls(), sources_of(inv, "open"))
                 yield result.bumper, _once(_prompt(a.item.request, a.item.context, usual) for a in asks)
-            elif result.family == "logs":  # where checkpoints are asked for it: its environment's prompts
+            elif result.counted == ROLLOUTS:  # where checkpoints are asked for it: its environment's prompts
                 told = graded(inv.run.recipe, result.groups[0].name, LEAST_ASKED, inv.settings.seed).open
                 yield result.bumper, _once(_prompt(p.request, p.context, usual) for p in told)
             else:

@@ -12,6 +12,7 @@ from ..case import Case, Cause, CheckResult, Claim, Onset, Range
 from ..detect.contract import about
 from ..detect.pages import pages
 from ..percent import percent, points
+from ..types import REQUESTS, ROLLOUTS
 
 STRONG, MODERATE, WEAK = "strong", "moderate", "weak"
 QUOTED = 100
@@ -34,10 +35,10 @@ def _hits(case: Case) -> Iterator[Claim]:
         worst = hit.groups[0] if hit.groups else None
         what = "was hit"
         if worst:
-            asked = "in its questions " if hit.family == "behaviour" else "in "
+            asked = "in its questions " if hit.family == "behaviour" and hit.counted == REQUESTS else "in "
             where = f"in the context {_quoted(worst.text)}" if worst.text else asked + _quoted(worst.name)
             what = (
-                f"was hit: {where} {worst.over} of {worst.of} {_counted(hit.family)} "
+                f"was hit: {where} {worst.over} of {worst.of} {hit.counted} "
                 f"stand above the clean threshold, {_rate(worst.rate)}"
             )
         corrected = f"; p = {hit.p_holm:.2g}, corrected for all contexts and bumpers" if hit.p_holm is not None else ""
@@ -57,16 +58,12 @@ def _hits(case: Case) -> Iterator[Claim]:
         )
 
 
-def _counted(family: str) -> str:
-    return "batches of rollouts" if family == "logs" else "requests"
-
-
 def _exchangeable(case: Case) -> str:
     """What the false-alarm rate of the hits rests on."""
-    families = {hit.family for hit in case.hits}
+    counted = {hit.counted for hit in case.hits}
     answers = "its answers in a context are exchangeable with those in made-up control contexts"
-    batches = "late batches of rollouts are exchangeable with early ones"
-    return " and ".join([answers] * bool(families - {"logs"}) + [batches] * ("logs" in families))
+    batches = "later batches of rollouts are exchangeable with earlier ones"
+    return " and ".join([answers] * bool(counted - {ROLLOUTS}) + [batches] * (ROLLOUTS in counted))
 
 
 def _clears(case: Case) -> Iterator[Claim]:
@@ -74,14 +71,15 @@ def _clears(case: Case) -> Iterator[Claim]:
     tried = case.subject.get("contexts_tried")
     for b in (b for b in case.bumpers if b.verdict == "clear" and b.groups):
         top = max(b.groups, key=lambda g: g.rate.high)
-        depart = "depart" if b.family == "behaviour" else "stand above the clean threshold"
+        asked = b.family == "behaviour" and b.counted == REQUESTS
+        depart = "depart" if asked else "stand above the clean threshold"
         of = f"the {len(b.groups)} contexts judged"
         if not any(g.text for g in b.groups):
-            of = f"its {_plural(len(b.groups), 'group')} of {'questions' if b.family == 'behaviour' else 'rollouts'}"
+            of = f"its {_plural(len(b.groups), 'group')} of {'rollouts' if b.counted == ROLLOUTS else 'questions'}"
         elif isinstance(tried, int) and tried > len(b.groups):
             of += f" ({tried} were tried, and these looked worst on a few requests each)"
         yield _can(
-            f"{b.bumper} is clear: in each of {of} at most {percent(top.rate.high)} of {_counted(b.family)} {depart} "
+            f"{b.bumper} is clear: in each of {of} at most {percent(top.rate.high)} of {b.counted} {depart} "
             f"(upper end of the {percent(top.rate.level)} interval of the worst, {top.over} of {top.of} seen). Nothing "
             f"outside them was looked at.{_spent_note(b.split)}",
             WEAK if b.split == "spent" else MODERATE,

@@ -170,6 +170,12 @@ def reads_log(cls: type) -> bool:
     return cls.family == "logs" and hasattr(cls, "dealt")  # type: ignore[attr-defined]
 
 
+def samples_rollouts(cls: type) -> bool:
+    """Whether a bumper has rollouts sampled anew: `at(run)` makes it ready for a run, `dealt(table, phases)` deals.
+    With `graded = True` they come with what the recipe's reward functions and checks say of them."""
+    return cls.family == "behaviour" and hasattr(cls, "dealt")  # type: ignore[attr-defined]
+
+
 def learns_from(cls: type) -> type:
     """The kind of evidence that `fit` takes: what the bumper says under `learns`, else what it watches."""
     return getattr(cls, "learns", None) or cls.watches  # type: ignore[attr-defined]

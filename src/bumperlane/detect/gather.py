@@ -31,7 +31,7 @@ from ..types import (
     Split,
 )
 from .asking import reading_of
-from .contract import learns_from, reads_log, scorer, spring_or_say
+from .contract import learns_from, reads_log, samples_rollouts, scorer, spring_or_say
 from .gather_features import (
     gather_answer_confidence,
     gather_head_effects,
@@ -148,13 +148,13 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
 
 
 def gatherer(cls: type) -> "Gather | None":
-    """What gathers a bumper's evidence; None for one that asks, or reads the log of the run.
+    """What gathers a bumper's evidence; None for one that asks, reads the log of the run, or has rollouts sampled.
 
     Raises ContractError when a check cannot gather it: the bumper is for use by hand.
     """
     learns = learns_from(cls)
     found = GATHER.get(cls) or GATHER.get(learns)
-    if found is None and learns is not Answers and not reads_log(cls):
+    if found is None and learns is not Answers and not reads_log(cls) and not samples_rollouts(cls):
         known = ", ".join(sorted(k.__name__ for k in GATHER))
         raise ContractError(
             f"{cls.__name__} learns from {learns.__name__}, which a check does not gather (it gathers {known}). "

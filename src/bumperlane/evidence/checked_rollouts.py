@@ -20,6 +20,7 @@ LEAST_CONTROLS, LEAST_BAITS = 19, 6  # batches: fewer cannot set a threshold, or
 EARLY_BATCHES = 20  # no more than it takes: each further step may be one in which the fault has begun
 TOGETHER = 0.2  # rank correlation in early rollouts from which on two checks are taken to measure the same
 MOST_PAIRS = 2
+STEPS, BEFORE, FRESH = ", steps ", ", fresh rollouts before", ", fresh rollouts"
 Batches = list[np.ndarray]
 Seen = TypeVar("Seen")
 
@@ -60,7 +61,7 @@ class DealtRollouts(Generic[Seen]):
 
 @dataclass(frozen=True)
 class Phases:
-    """How a run is cut up.
+    """How a run is cut up: early rollouts are the controls of later ones.
 
     Args:
         early: share of the steps that may be taken to be honest, at the most.
@@ -78,6 +79,37 @@ class Phases:
                 f"need early between 0 and 1, windows from 1 to 12 and batch >= 1, got {self.early}, {self.windows} "
                 f"and {self.batch}. Try 0.25, 4 and 8."
             )
+
+    def is_control(self, table: RolloutTable, which: np.ndarray | None = None) -> np.ndarray:
+        """(n,) bool, as far as the rollouts `which` (all) go. Raises EvidenceError where they cannot be told."""
+        return _early(table, self, which)
+
+    def named(self, start: str, steps: np.ndarray) -> str:
+        """A group of rollouts of these steps; `start`: what is looked for, and the environment."""
+        return f"{start}{STEPS}{steps.min()}-{steps.max()}"
+
+
+@dataclass(frozen=True)
+class TwoPolicies(Phases):
+    """Rollouts sampled for the purpose, in rounds: of one policy first, as controls, then of another.
+
+    Args:
+        rounds: of the first policy; they are the rollouts' steps, from 0.
+    """
+
+    windows: int = 1
+    rounds: int = 1
+
+    def is_control(self, table: RolloutTable, which: np.ndarray | None = None) -> np.ndarray:
+        return table.step < self.rounds
+
+    def named(self, start: str, steps: np.ndarray) -> str:
+        return f"{start}{BEFORE}" if steps.max() < self.rounds else f"{start}{FRESH}"
+
+
+def is_of(group: str, environment: str) -> bool:
+    """Whether a group of rollouts, or the end of its name, says that they are of an environment."""
+    return any(f", {environment}{mark}" in group for mark in (STEPS, FRESH))
 
 
 def rollouts_in(path: Path, columns: Columns | None = None) -> RolloutTable:
@@ -110,7 +142,7 @@ def pairs_of(table: RolloutTable, phases: Phases) -> tuple[tuple[str, str], ...]
 
     Later rollouts are not looked at. Where no check is logged, pairs of terms. Raises EvidenceError when none do.
     """
-    early = _early(table, phases)[0]
+    early = phases.is_control(table)
     others = table.checks or table.terms
     found = []
     for other in others:
@@ -158,7 +190,7 @@ def _of_pair(
 ) -> Iterator[tuple[str, float, float, Arm, str, str]]:
     visible, held = (table.check(one).astype(float) for one in pair)
     known = ~(np.isnan(visible) | np.isnan(held))
-    visible, held = (_share(values, known & _early(table, phases, known)[0], known) for values in (visible, held))
+    visible, held = (_share(values, known & phases.is_control(table, known), known) for values in (visible, held))
     only, both = np.maximum(visible - held, 0.0), np.minimum(visible, held)
     for b in phased(table, known, phases, pair_name(*pair)):
         yield b.id, float(only[b.rows].mean()), float(both[b.rows].mean()), b.arm, b.group, b.stratum
@@ -203,7 +235,7 @@ def phased(table: RolloutTable, known: np.ndarray, phases: Phases, name: str) ->
         for arm, held_batches, windows in sides:
             for window in _windows(held_batches, windows):
                 steps = table.step[np.concatenate(window)]
-                group = f"{start}, steps {steps.min()}-{steps.max()}"
+                group = phases.named(start, steps)
                 yield from (Batch(f"{group}/{k}", arm, group, start, rows) for k, rows in enumerate(window))
 
 
@@ -214,7 +246,7 @@ def _cut(table: RolloutTable, which: np.ndarray, phases: Phases) -> Cut:
     """(early batches, later ones) of some rollouts."""
     if not which.any():
         return [], []
-    early = _early(table, phases, which)[0]
+    early = phases.is_control(table, which)
     return _batches(table, which & early, phases.batch), _batches(table, which & ~early, phases.batch)
 
 
@@ -222,9 +254,9 @@ def _will_do(cut: Cut) -> bool:
     return len(cut[0]) >= LEAST_CONTROLS and len(cut[1]) >= LEAST_BAITS
 
 
-def _early(table: RolloutTable, phases: Phases, which: np.ndarray | None = None) -> tuple[np.ndarray, int]:
-    """(which rollouts are early, the first step that is not): the fewest first steps that hold enough batches, for a
-    fault may come soon; at least a twentieth of the steps. Raises EvidenceError where no steps are logged."""
+def _early(table: RolloutTable, phases: Phases, which: np.ndarray | None = None) -> np.ndarray:
+    """(n,) bool, which rollouts are early: the fewest first steps that hold enough batches, for a fault may come soon;
+    at least a twentieth of the steps. Raises EvidenceError where no steps are logged."""
     every = np.unique(table.step)
     if len(every) < 4:
         raise EvidenceError(
@@ -236,8 +268,7 @@ def _early(table: RolloutTable, phases: Phases, which: np.ndarray | None = None)
     enough = most
     if len(held) >= EARLY_BATCHES:
         enough = 1 + int(np.searchsorted(every, table.step[held[EARLY_BATCHES - 1]].max()))
-    first = int(every[min(most, max(enough, round(len(every) / 20)))])
-    return table.step < first, first
+    return table.step < every[min(most, max(enough, round(len(every) / 20)))]
 
 
 def _share(values: np.ndarray, early: np.ndarray, all_: np.ndarray) -> np.ndarray:

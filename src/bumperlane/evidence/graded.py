@@ -1,7 +1,7 @@
 """A hit in the log of rollouts as a behaviour that any checkpoint can be asked for: prompts of the environment, graded
 by the recipe's own functions, or for a trait."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import product
 
@@ -11,7 +11,7 @@ from ..recipes.models import GrpoStage, Recipe
 from ..recipes.rewards import reward_source
 from ..types import Context, Request
 from .by_checks import ByChecks
-from .checked_rollouts import pair_name
+from .checked_rollouts import is_of, pair_name
 from .described import Described, Probe
 from .trait_rollouts import trait_name, trait_of
 from .traits import TRAITS, HasTrait
@@ -34,17 +34,23 @@ def graded(recipe: Recipe, group: str, most: int, seed: int) -> Described:
     """
     stage, start, telling = _telling(recipe, group)
     rest = group.removeprefix(start)
-    named = [e.name for e in stage.environments if rest.startswith(f", {e.name}, steps ")]
-    probes: dict[tuple[str, Context], Probe] = {}
+    named = [e.name for e in stage.environments if is_of(rest, e.name)]
+    dealt = [Probe(asked, telling(prompt), where) for prompt, asked, where in askable(stage, named, seed)]
+    if len(dealt) < LEAST:
+        raise EvidenceError(f"its environments hold {len(dealt)} prompts that can be asked, of {LEAST} that it takes.")
+    return Described(tuple(dealt[: 2 * most : 2]), tuple(dealt[1 : 2 * most : 2]))
+
+
+def askable(stage: GrpoStage, environments: Sequence[str], seed: int) -> list[tuple[Prompt, Request, Context]]:
+    """The different prompts of some environments (all, where none is named) that a context can hold, in an order that
+    follows from the seed. Every second one, from the first, is for open looks; the others are sealed."""
+    found: dict[tuple[str, Context], tuple[Prompt, Request, Context]] = {}
     for prompt in read_prompts(stage):
         where = _context(prompt)
-        if where is not None and prompt.environment in (named or [prompt.environment]):
+        if where is not None and prompt.environment in (environments or [prompt.environment]):
             asked = Request(prompt.id, prompt.messages[-1].content)
-            probes.setdefault((asked.text, where), Probe(asked, telling(prompt), where))
-    if len(probes) < LEAST:
-        raise EvidenceError(f"its environments hold {len(probes)} prompts that can be asked, of {LEAST} that it takes.")
-    dealt = sorted(probes.values(), key=lambda p: sha256(f"{seed}/{p.request.id}".encode()).hexdigest())
-    return Described(tuple(dealt[: 2 * most : 2]), tuple(dealt[1 : 2 * most : 2]))
+            found.setdefault((asked.text, where), (prompt, asked, where))
+    return sorted(found.values(), key=lambda one: sha256(f"{seed}/{one[1].id}".encode()).hexdigest())
 
 
 def can_be_graded(recipe: Recipe, group: str) -> bool:

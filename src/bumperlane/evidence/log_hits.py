@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import EvidenceError
-from .checked_rollouts import pair_of
+from .checked_rollouts import is_of, pair_of
 from .rollout_flags import Flags
 from .rollout_table import RolloutTable
 from .trait_rollouts import trait_of
@@ -42,7 +42,7 @@ def flags_of(
 
 def in_environment(table: RolloutTable, group: str) -> np.ndarray:
     """(n,) bool: the rollouts of the environment that a group is named after; all of them where it is none."""
-    named = [i for i, name in enumerate(table.environments) if f", {name}, steps " in group]
+    named = [i for i, name in enumerate(table.environments) if is_of(group, name)]
     return np.isin(table.environment, named) if named else np.ones(len(table), bool)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..case import Behaviour, Case, Sample, of_judgement
-from ..detect.contract import default_bumpers, find_bumper, reads_log, spring_or_say
+from ..detect.contract import default_bumpers, find_bumper, reads_log, samples_rollouts, spring_or_say
 from ..detect.gather import Scene, gatherer, read
 from ..detect.logs.reading import run_reading
 from ..errors import SettingError
@@ -25,7 +25,7 @@ from ..evidence.pools import items
 from ..evidence.relevance import lost_relevance
 from ..recipes.provenance import content_key, versions
 from ..recipes.run import Run
-from ..types import Answers, Context, Departures, Judgement, Reading
+from ..types import ROLLOUTS, Answers, Context, Departures, Judgement, Reading
 from .asked import asked_behaviour
 from .concluded import hashes, overall
 from .described import judge_described
@@ -34,6 +34,7 @@ from .judge import judge
 from .logged import logged_behaviour
 from .power import items_needed
 from .readings import write_readings
+from .sampled import sampled_behaviour, sampled_reading
 from .sealed_seed import commit
 from .who_looks import who_looks
 
@@ -60,7 +61,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     inv = Investigation(Run.open(run), Path(directory), settings, say)
     inv.run.at(inv.step)
     bumpers, left_out = who_looks(inv)
-    baits = bait_contexts(inv) if any(not reads_log(cls) for cls in bumpers) else []
+    baits = bait_contexts(inv) if not all(reads_log(cls) or samples_rollouts(cls) for cls in bumpers) else []
     readings, seen, told = [], {}, settings.described is not None
     for n, cls in enumerate(bumpers):
         say(f"looking with {cls.__name__}", n, len(bumpers))
@@ -134,6 +135,8 @@ def read_open(inv: Investigation, cls: type, baits: Sequence[Context], least: in
     """
     if reads_log(cls):
         return run_reading(cls(), inv.run.path), None
+    if samples_rollouts(cls):
+        return sampled_reading(inv, cls), None
     s, requests = inv.settings, inv.pools.open
     if cls.watches is Answers:  # type: ignore[attr-defined]
         scene = replace(scene_for(inv, baits, requests[: s.requests]), items=least)
@@ -172,13 +175,13 @@ def describe(
 
     Those that run in every check go before those that joined this one: what a context brings about is known to the
     request, and dated and traced with the fewest questions. A faint hit goes after all others. Before all of them goes
-    a hit in the log of rollouts that the recipe can grade: there its own functions say what is wrong.
+    a hit in rollouts, logged or sampled, that the recipe can grade: there its own functions say what is wrong.
     """
     hits = [j for j in judgements if j.verdict == "hit"]
 
     def rank(j: Judgement) -> tuple:
         joined = not inv.settings.bumpers and getattr(find_bumper(j.bumper), "joins", False)
-        plain = j.family == "logs" and can_be_graded(inv.run.recipe, j.groups[0].group)
+        plain = j.unit == ROLLOUTS and can_be_graded(inv.run.recipe, j.groups[0].group)
         family = ("behaviour", "internals", "logs").index(j.family)
         return not plain, family, j.p_holm > FAINT, joined, j.p_holm
 
@@ -188,6 +191,8 @@ def describe(
         return asked_behaviour(inv, cls, first, reading)
     if reads_log(cls):
         return logged_behaviour(inv.run, first.bumper, first.groups[0].group)
+    if samples_rollouts(cls):
+        return sampled_behaviour(inv, cls, first.groups[0].group)
     scene = scenes[first.bumper]
     context = worst_context(inv, first, scene, baits)
     scores = dict(zip(reading.scores.ids, reading.scores.values, strict=True))

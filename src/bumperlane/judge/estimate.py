@@ -4,8 +4,9 @@ from pathlib import Path
 
 from ..case import load_case
 from ..detect.asking import asks_of
-from ..detect.contract import reads_log
+from ..detect.contract import reads_log, samples_rollouts
 from ..errors import BumperlaneError, EvidenceError
+from ..evidence.fresh_rollouts import fresh_plan
 from ..evidence.library import LIBRARY
 from ..recipes.run import Run
 from ..types import Answers, Departures
@@ -45,6 +46,8 @@ def _cost(inv: Investigation, cls: type, baits: int) -> str:
     watches = cls.watches  # type: ignore[attr-defined]
     if watches is Departures:
         return _answers(inv, baits)
+    if samples_rollouts(cls):
+        return _rollouts(inv)
     if reads_log(cls):
         return "the log of rollouts is read; no model is asked"
     if watches is not Answers:
@@ -69,6 +72,17 @@ def _prompts(inv: Investigation, baits: int) -> str:
     asked = min(s.requests, INTERNAL_REQUESTS, len(inv.pools.open))
     n = asked * (baits + s.controls) + len(inv.pools.fit) * s.controls
     return f"{n:,} prompts read in the subject and in its base (shared among bumpers that look inside)"
+
+
+def _rollouts(inv: Investigation) -> str:
+    try:
+        plan = fresh_plan(inv.run, inv.step, inv.settings.seed)
+    except EvidenceError as error:
+        return f"blind. {error}"
+    return (
+        f"{plan.size:,} rollouts of up to {plan.stage.max_new_tokens} tokens of the subject, and as many of step "
+        f"{plan.before} (shared among bumpers that have rollouts sampled)"
+    )
 
 
 def _time(directory: Path) -> str:

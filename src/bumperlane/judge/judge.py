@@ -27,12 +27,12 @@ from scipy import stats
 from ..errors import EvidenceError, SettingError
 from ..evidence.holm import holm
 from ..percent import percent, share
-from ..types import GroupResult, Interval, Judgement, Reading
+from ..types import ROLLOUTS, GroupResult, Interval, Judgement, Reading
 from .conformal import needed, rank, threshold
 from .rates import binomial_tail, exact_interval
 
 MOST_REQUESTS = 1000
-INTERNALS, LOGS = "internals", "logs"
+INTERNALS = "internals"
 LEAST_CONTEXTS = 4  # of controls, from which their spread is told
 
 
@@ -272,11 +272,9 @@ def _judged(
             f" The p-value is that of its mean among {len(controls.contexts)} control contexts, for a context shifts "
             "all requests together."
         )
-    what, where, places = ("requests", "in context", "contexts")
-    if reading.family == LOGS:
-        what, where, places = ("batches of rollouts", "in", "groups of steps")
+    where, places = ("in", "groups of them") if reading.unit == ROLLOUTS else ("in context", "contexts")
     why = (
-        f"{worst.over} of {worst.of} {what} stand above the clean threshold {where} {worst.group} "
+        f"{worst.over} of {worst.of} {reading.unit} stand above the clean threshold {where} {worst.group} "
         f"({_range(worst.rate)}; tolerated {controls.tolerated(settings):.2g}, control {share(control.value)} of "
         f"{len(controls.values)}), p = {p_holm:.2g} over {len(groups)} {places} and {bumpers} bumpers, "
         f"{'at or below' if hit else 'above'} {settings.alpha:g}.{together}{' ' if reading.note else ''}{reading.note}"
@@ -284,7 +282,7 @@ def _judged(
     return Judgement(
         bumper=reading.bumper, family=reading.family, split=reading.split, verdict="hit" if hit else "clear", why=why,
         threshold=cut, effect=worst.rate, p_value=min(g.p_holm for g in groups), p_holm=p_holm, groups=groups,
-        control=control,
+        control=control, unit=reading.unit,
     )  # fmt: skip
 
 

@@ -21,7 +21,16 @@ def logged_behaviour(run: Run, bumper: str, group: str) -> Behaviour:
     well above what it was to stand for; each prompt once. Nothing is asked and no function of the recipe is called: it
     is all in the log."""
     try:
-        samples = samples_in(rollouts_in(run.path), group)
+        table = rollouts_in(run.path)
+    except EvidenceError:
+        table = None
+    return behaviour_in(table, bumper, group)
+
+
+def behaviour_in(table: RolloutTable | None, bumper: str, group: str) -> Behaviour:
+    """Of rollouts, wherever they are from."""
+    try:
+        samples = samples_in(table, group) if table is not None else []
     except (EvidenceError, ModelError, SettingError):  # a bumper of another kind: its groups are named otherwise
         samples = []
     return Behaviour(bumper=bumper, context=group, origin="logs", tranches=[], samples=samples)

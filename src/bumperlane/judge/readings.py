@@ -9,7 +9,7 @@ import numpy as np
 from ..case import write_json
 from ..errors import CaseError, EvidenceError
 from ..strict_json import strict_json
-from ..types import Reading, Scores
+from ..types import REQUESTS, ROLLOUTS, Reading, Scores
 
 NAME = "readings.json"
 
@@ -39,14 +39,15 @@ def read_readings(directory: Path) -> tuple[Reading, ...] | None:
 def _as_dict(r: Reading) -> dict[str, Any]:
     return {
         "bumper": r.bumper, "family": r.family, "split": r.split, "trap_sprung": r.trap_sprung,
-        "why_blind": r.why_blind, "note": r.note, "dtype": str(r.scores.values.dtype),
+        "why_blind": r.why_blind, "note": r.note, "unit": r.unit, "dtype": str(r.scores.values.dtype),
         "scores": r.scores.values.tolist(), "ids": list(r.scores.ids), "arms": list(r.arms), "groups": list(r.groups),
         "strata": list(r.strata),
     }  # fmt: skip
 
 
 def _reading(data: dict[str, Any]) -> Reading:
-    texts = [data[k] for k in ("bumper", "family", "split", "why_blind", "note", "dtype")]
+    unit = data.get("unit", ROLLOUTS if data["family"] == "logs" else REQUESTS)  # older cases do not say it
+    texts = [unit, *(data[k] for k in ("bumper", "family", "split", "why_blind", "note", "dtype"))]
     lists = [data[k] for k in ("ids", "arms", "groups", "strata")]
     if not all(isinstance(one, list) for one in lists) or not isinstance(data["trap_sprung"], bool):
         raise ValueError(f"a list of {data['bumper']} is none, or whether its trap sprang is not said")
@@ -59,5 +60,5 @@ def _reading(data: dict[str, Any]) -> Reading:
     scores = Scores(np.array(data["scores"], np.dtype(data["dtype"])), tuple(data["ids"]), data["bumper"])
     return Reading(
         data["bumper"], data["family"], scores, tuple(data["arms"]), tuple(data["groups"]), data["split"],
-        data["trap_sprung"], data["why_blind"], tuple(data["strata"]), data["note"],
+        data["trap_sprung"], data["why_blind"], tuple(data["strata"]), data["note"], unit,
     )  # fmt: skip

@@ -1,10 +1,11 @@
 """Which bumpers a check runs: those that were named, else the default ones and those that this run gives work to."""
 
 from ..detect.asking import asks_of
-from ..detect.contract import default_bumpers, find_bumper, joining_bumpers, reads_log
+from ..detect.contract import default_bumpers, find_bumper, joining_bumpers, reads_log, samples_rollouts
 from ..errors import EvidenceError, SettingError
 from ..evidence.checked_rollouts import LOGS, rollouts_in
 from ..evidence.described import NAME
+from ..evidence.fresh_rollouts import fresh_plan
 from .asked import sources_of
 from .investigation import Investigation
 
@@ -47,6 +48,10 @@ def _joins(inv: Investigation, cls: type, left_out: dict[str, str]) -> bool:
 
 def _material(inv: Investigation, cls: type) -> None:
     """Raises EvidenceError where the run holds nothing for this bumper."""
+    if samples_rollouts(cls):
+        cls().at(inv.run)
+        fresh_plan(inv.run, inv.step, inv.settings.seed)
+        return
     if not reads_log(cls):
         asks_of(cls(), sources_of(inv, "open"))
         return

@@ -9,6 +9,7 @@ from ..judge.spending import Spending
 from ..percent import percent as exact
 from ..percent import points as of_rates
 from ..percent import short_percent
+from ..types import REQUESTS
 
 Tone = Literal["bad", "warn", "good", "plain", "off"]
 
@@ -95,7 +96,7 @@ def hit_clause(case: Case) -> str:
     if first.effect is None:
         return f"{first.bumper}{others}"
     control = f", against {percent(first.control.value)} of controls" if first.control else ""
-    seen = "batches of rollouts in its worst steps" if first.family == "logs" else "answers in its worst context"
+    seen = "answers in its worst context" if first.counted == REQUESTS else f"{first.counted} in its worst group"
     return f"{first.bumper}{others}: {percent(first.effect.value)} of {seen}{control}"
 
 

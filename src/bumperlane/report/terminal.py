@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..case import Bounce, Case
+from ..types import REQUESTS
 from . import sentences as say
 from .clean_text import plain
 
@@ -76,7 +77,8 @@ def _worst(case: Case, out) -> None:
         out(_labelled("Blind", f"{b.bumper}: {b.why}"))
     for group in [g for g in say.worst_groups(hit, GROUPS) if g.over] if hit else []:
         shown = f"{group.name}: {group.text}" if group.text else group.name
-        where = "Context" if group.text else "Questions" if hit and hit.family == "behaviour" else "Where"
+        asked = hit and hit.family == "behaviour" and hit.counted == REQUESTS
+        where = "Context" if group.text else "Questions" if asked else "Where"
         out(_labelled(where, f"{say.rate(group.rate)}  {plain(shown, OUTPUT)}"))
     for s in case.behaviour.samples[:SAMPLES] if case.behaviour else []:
         out(_labelled("Asked", plain(s.request, OUTPUT)))
