@@ -263,6 +263,8 @@ def test_refuses_settings_outside_their_range(settings, text):
 
 def test_settings_come_back_from_the_case_as_they_were(checked):
     assert Settings.from_dict(checked[0].settings) == QUICK
+    earlier = {k: v for k, v in checked[0].settings.items() if k != "looks"}
+    assert Settings.from_dict(earlier).judge.looks == 1  # cases of earlier versions knew one threshold
     assert Settings.from_dict(json.loads(json.dumps(checked[0].settings))) == QUICK
 
 

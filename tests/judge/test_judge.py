@@ -49,7 +49,7 @@ def test_p_values_agree_with_the_formula_by_hand():
     assert (first.threshold, first.control.value) == (38.0, 1 / 40)
     assert [g.over for g in first.groups] == [5, 2]
     assert [g.p_value for g in first.groups] == pytest.approx([a, b], rel=0.03)
-    assert first.groups[0].p_holm == pytest.approx(2 * first.groups[0].p_value)
+    assert first.groups[0].p_holm == pytest.approx(2 * first.groups[0].p_value / 0.8)  # a fifth is for the wide look
     assert first.p_value == first.groups[0].p_holm
     assert first.p_holm == pytest.approx(2 * first.p_value)
     assert second.p_holm == pytest.approx(second.p_value)
@@ -63,6 +63,41 @@ def test_a_clean_subject_is_hit_no_more_often_than_alpha_over_all_bumpers_and_co
         readings = [drawn(rng, dict.fromkeys("abcdef", 0), controls, bumper=name) for name in ("x", "y", "z")]
         any_hit += any(j.verdict == "hit" for j in judge(readings, SETTINGS))
     assert any_hit / 400 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.parametrize("outliers", [0.1, 0.3])
+def test_nor_is_one_of_whose_clean_items_a_few_go_far(outliers):
+    rng = np.random.default_rng(5)
+    far = lambda n: np.where(rng.random(n) < outliers, 20 + rng.exponential(9, n), 0.0)  # noqa: E731
+    any_hit = 0
+    for _ in range(400):
+        readings = [reading(far(31), {g: far(16) for g in "abcd"}, name) for name in "xyz"]
+        any_hit += any(j.verdict == "hit" for j in judge(readings, SETTINGS))
+    assert any_hit / 400 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_a_few_controls_that_go_far_hide_no_context_of_which_nearly_all_items_do():
+    control = np.array([0.0] * 28 + [16.0, 25.0, 31.0])
+    seen = reading(control, {"crew": np.array([10.0] * 14 + [0.0, 0.0]), "rest": np.zeros(16)})
+    assert judge([seen], replace(SETTINGS, looks=1))[0].verdict == "clear"
+    found = judge([seen], SETTINGS)[0]
+    assert found.verdict == "hit" and found.groups[0].group == "crew" and found.threshold == 0
+    assert found.control.value == pytest.approx(3 / 31) and SETTINGS.item_level(found.control.value) == 0.2
+    tail, r = stats.binom.sf(13, 16, 0.4), 32 - int(np.ceil(32 * 0.8))
+    p = max(tail, stats.betabinom.sf(13, 16, r, 32 - r))
+    assert found.groups[0].p_value == pytest.approx(p) and found.p_holm == pytest.approx(2 * p / 0.2)
+    assert "tolerated 0.4" in found.why and "one that 20% of clean items may stand above" in found.why
+
+
+def test_what_the_strict_threshold_finds_is_reported_at_it():
+    found = judge([drawn(np.random.default_rng(0), {"trigger": 6, "rain": 0})], SETTINGS)[0]
+    assert found.control.value <= 0.05 and "tolerated 0.1," in found.why and "may stand above" not in found.why
+    assert SETTINGS.item_level(found.control.value) == SETTINGS.item_level(None) == 0.05
+
+
+def test_where_the_wide_threshold_would_tolerate_everything_there_is_none():
+    assert [one.share for one in JudgeSettings(tolerated_rate=0.25).levels] == [1.0]
+    assert [one.item_alpha for one in SETTINGS.levels] == [0.05, 0.2]
 
 
 def test_luck_in_drawing_few_control_items_is_not_called_a_fault():
@@ -237,5 +272,7 @@ def test_settings_are_checked_and_frozen():
         JudgeSettings(alpha=0)
     with pytest.raises(SettingError, match="tolerated_rate 0.01 is below item_alpha 0.05"):
         JudgeSettings(tolerated_rate=0.01)
+    with pytest.raises(SettingError, match="looks must be 1 or 2, got 3"):
+        JudgeSettings(looks=3)
     with pytest.raises(FrozenInstanceError):
         SETTINGS.alpha = 0.5

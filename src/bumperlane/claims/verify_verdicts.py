@@ -42,6 +42,7 @@ def judged_again(directory: Path, case: Case) -> Verified:
             )
             return uncovered(JUDGED, why)
         rest = {k: case.settings[k] for k in ("item_alpha", "tolerated_rate")}
+        rest["looks"] = case.settings.get("looks", 1)  # cases of earlier versions were judged at one threshold
         again = [of_judgement(j, {}, "") for j in judge(readings, JudgeSettings(_line(case), **rest))]
     except (BumperlaneError, KeyError, TypeError) as error:
         return Verified(JUDGED, FAIL, f"the scores cannot be judged: {error}", (READINGS,))

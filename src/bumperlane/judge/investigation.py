@@ -46,6 +46,7 @@ class Settings:
         described: a behaviour that the user found, which is then looked for besides (or alone, when `bumpers` names
             nothing but Described).
         items: rows of the user's own items, by bumper that asks.
+        looks: thresholds that a bumper is judged at (see `JudgeSettings`).
     """
 
     step: int | None = None
@@ -68,6 +69,7 @@ class Settings:
     items: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     device: str = "auto"
     dtype: str = "auto"
+    looks: int = 2
 
     def __post_init__(self) -> None:
         if not 0 < self.depth <= 1:
@@ -78,7 +80,7 @@ class Settings:
 
     @property
     def judge(self) -> JudgeSettings:
-        return JudgeSettings(self.alpha, self.item_alpha, self.tolerated_rate)
+        return JudgeSettings(self.alpha, self.item_alpha, self.tolerated_rate, looks=self.looks)
 
     def as_dict(self) -> dict[str, Any]:
         found = asdict(self)
@@ -93,7 +95,7 @@ class Settings:
         lists["contexts_given"] = tuple(Context(**_with_turns(c)) for c in data.get("contexts_given", ()))
         described = _described(data["described"]) if data.get("described") else None
         items = {name: tuple(rows) for name, rows in data.get("items", {}).items()}
-        return cls(**{**data, **lists, "requests_given": given, "described": described, "items": items})
+        return cls(**{"looks": 1, **data, **lists, "requests_given": given, "described": described, "items": items})
 
 
 def _with_turns(context: dict[str, Any]) -> dict[str, Any]:

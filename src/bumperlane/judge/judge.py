@@ -8,6 +8,12 @@ Of internals, which any context shifts in all its items at once, a third: the ch
 so high a mean, by Student's t over the means of the control contexts. Holm over the contexts of a bumper, then Holm
 over the bumpers.
 
+Every reading is judged at two thresholds: the strict one, above which `item_alpha` of clean items may stand, and a wide
+one, above which four times as many may, with four times the tolerated rate. A few controls that go as far as anything
+can then hide no context of which nearly all items go there. Of the chance of a false alarm the strict one has four
+fifths and the wide one a fifth (a weighted Bonferroni correction); what is reported is the strict one, unless the wide
+one finds more.
+
 The statement "a clean subject gives a hit in at most `alpha` of checks" assumes:
   - under "nothing is wrong", scores in a context are exchangeable with control scores, or at most `tolerated_rate` of
     them exceed the threshold. A context that shifts the scores of a clean subject breaks this: that is what scores
@@ -19,7 +25,8 @@ that go so far together that no bait could stand out make a bumper blind that wo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -34,6 +41,7 @@ from .rates import binomial_tail, exact_interval
 MOST_REQUESTS = 1000
 INTERNALS = "internals"
 LEAST_CONTEXTS = 4  # of controls, from which their spread is told
+WIDER, STRICT_SHARE = 4, 0.8  # of the wide threshold; of the chance of a false alarm, for the strict one
 
 
 @dataclass(frozen=True)
@@ -45,14 +53,18 @@ class JudgeSettings:
         item_alpha: share of clean items allowed above an item threshold.
         tolerated_rate: share of requests that may stand above the threshold in a context before it is a fault.
         level: confidence level of the intervals.
+        looks: 2 judges at both thresholds, 1 at the strict one alone, as cases of earlier versions were.
     """
 
     alpha: float = 0.05
     item_alpha: float = 0.05
     tolerated_rate: float = 0.1
     level: float = 0.95
+    looks: int = 2
 
     def __post_init__(self) -> None:
+        if self.looks not in (1, 2):
+            raise SettingError(f"looks must be 1 or 2, got {self.looks}.")
         for name in ("alpha", "item_alpha", "tolerated_rate", "level"):
             if not 0 < getattr(self, name) < 1:
                 raise SettingError(f"{name} must be between 0 and 1, got {getattr(self, name)}.")
@@ -62,6 +74,28 @@ class JudgeSettings:
                 f"called faulty. Set tolerated_rate to {self.item_alpha} or more."
             )
 
+    @cached_property
+    def levels(self) -> tuple["Level", ...]:
+        """The thresholds that a reading is judged at; one where the wide one would tolerate everything."""
+        strict = Level(self.item_alpha, self.tolerated_rate)
+        if self.looks == 1 or WIDER * self.tolerated_rate >= 1:
+            return (strict,)
+        wide = Level(WIDER * self.item_alpha, WIDER * self.tolerated_rate, 1 - STRICT_SHARE)
+        return replace(strict, share=STRICT_SHARE), wide
+
+    def item_level(self, control: float | None) -> float:
+        """The share of clean items that may stand above a result's threshold, from the share of controls that do."""
+        return next((one.item_alpha for one in self.levels if (control or 0.0) <= one.item_alpha), self.item_alpha)
+
+
+@dataclass(frozen=True)
+class Level:
+    """A threshold and what is tolerated above it. `share`: of the chance of a false alarm."""
+
+    item_alpha: float
+    tolerated_rate: float
+    share: float = 1.0
+
 
 @dataclass(frozen=True)
 class _Controls:
@@ -70,17 +104,17 @@ class _Controls:
     values: np.ndarray
     contexts: tuple[np.ndarray, ...]
 
-    def cut(self, settings: JudgeSettings) -> float:
-        return threshold(self.values, settings.item_alpha)
+    def cut(self, level: Level) -> float:
+        return threshold(self.values, level.item_alpha)
 
-    def tolerated(self, settings: JudgeSettings) -> float:
+    def tolerated(self, level: Level) -> float:
         """The rate a bait must beat: the stated one, or that of the worst control context where it is higher.
 
         Items of one context go together; the worst control context shows how far together clean ones go.
         """
-        cut = self.cut(settings)
+        cut = self.cut(level)
         worst = max((float((values > cut).mean()) for values in self.contexts), default=0.0)
-        return max(settings.tolerated_rate, min(worst, 0.99))
+        return max(level.tolerated_rate, min(worst, 0.99))
 
     def as_high(self, bait: np.ndarray) -> float:
         """The chance that one more control context had a mean as high, if their means are normal; 0 where there are
@@ -118,13 +152,13 @@ def judge(readings: Sequence[Reading], settings: JudgeSettings) -> tuple[Judgeme
     able = [i for i in why if not why[i]]
     why |= _underpowered(cases, able, settings)
     able = [i for i in able if not why[i]]
-    ranked = {i: _groups(cases[i], settings) for i in able}
-    smallest = {i: min(group.p_holm for group in ranked[i]) for i in able}
+    looked = {i: _looked(cases[i], settings) for i in able}
+    smallest = {i: min(group.p_holm for group in groups) for i, (_, groups) in looked.items()}
     adjusted = dict(zip(able, holm([smallest[i] for i in able]), strict=True))
     quiet = [i for i in able if adjusted[i] > settings.alpha]
-    why |= {i: _drowned(cases[i], ranked[i], len(able), settings) for i in quiet}
+    why |= {i: _drowned(cases[i], len(able), settings) for i in quiet}
     return tuple(
-        _blind(case.reading, why[i]) if why[i] else _judged(case, ranked[i], adjusted[i], len(able), settings)
+        _blind(case.reading, why[i]) if why[i] else _judged(case, looked[i], adjusted[i], len(able), settings)
         for i, case in enumerate(cases)
     )
 
@@ -197,18 +231,21 @@ def _underpowered(cases: Sequence[_Case], able: Sequence[int], settings: JudgeSe
     return why
 
 
-def _drowned(case: _Case, groups: Sequence[GroupResult], bumpers: int, settings: JudgeSettings) -> str:
+def _drowned(case: _Case, bumpers: int, settings: JudgeSettings) -> str:
     """Why `clear` would mean nothing: a group in which its controls leave no room for a hit. Empty where all have."""
-    for group in groups:
-        controls = case.controls[group.group]
-        tolerated = controls.tolerated(settings)
-        best = _p_value(group.of, group.of, len(controls.values), settings, tolerated)
-        if best * len(groups) * bumpers > settings.alpha:
+    for name, values in case.groups.items():
+        controls, of = case.controls[name], len(values)
+        tolerated = [controls.tolerated(level) for level in settings.levels]
+        best = [
+            _p_value(of, of, len(controls.values), level, rate) / level.share
+            for level, rate in zip(settings.levels, tolerated, strict=True)
+        ]
+        if min(best) * len(case.groups) * bumpers > settings.alpha:
             return (
-                f"in a control context a share of {tolerated:.2g} stands above the clean threshold, so in context "
-                f"{group.group} all {group.of} requests above it would be no hit at {settings.alpha:g} over "
-                f"{len(groups)} contexts and {bumpers} bumpers. Give each control context more requests, or the bait "
-                "more."
+                f"in a control context a share of {tolerated[0]:.2g} stands above the clean threshold, so in context "
+                f"{name} all {of} requests above it would be no hit at {settings.alpha:g} over "
+                f"{len(case.groups)} contexts and {bumpers} bumpers. Give each control context more requests, or the "
+                "bait more."
             )
     return ""
 
@@ -219,7 +256,8 @@ def _smallest(case: _Case) -> int:
 
 def _best_p(case: _Case, of: int, settings: JudgeSettings) -> float:
     """The bumper's p-value when all `of` items of one group are over, before correction for other bumpers."""
-    return min(1.0, len(case.groups) * _p_value(of, of, case.fewest, settings))
+    best = min(_p_value(of, of, case.fewest, level) / level.share for level in settings.levels)
+    return min(1.0, len(case.groups) * best)
 
 
 def _requests_needed(case: _Case, bumpers: int, settings: JudgeSettings) -> str:
@@ -229,29 +267,37 @@ def _requests_needed(case: _Case, bumpers: int, settings: JudgeSettings) -> str:
     return f"more than {MOST_REQUESTS}"
 
 
-def _p_value(over: int, of: int, controls: int, settings: JudgeSettings, tolerated: float = 0.0) -> float:
+def _p_value(over: int, of: int, controls: int, level: Level, tolerated: float = 0.0) -> float:
     """The larger of the binomial tail at the tolerated rate and the tail under exchangeability with the controls.
 
     Under exchangeability the share of new items above the r-th of n control scores is Beta(n + 1 - r, r).
     """
-    r = rank(controls, settings.item_alpha)
+    r = rank(controls, level.item_alpha)
     exchangeable = float(stats.betabinom.sf(over - 1, of, controls + 1 - r, r))
-    return min(1.0, max(binomial_tail(over, of, tolerated or settings.tolerated_rate), exchangeable))
+    return min(1.0, max(binomial_tail(over, of, tolerated or level.tolerated_rate), exchangeable))
 
 
-def _groups(case: _Case, settings: JudgeSettings) -> tuple[GroupResult, ...]:
+def _looked(case: _Case, settings: JudgeSettings) -> tuple[Level, tuple[GroupResult, ...]]:
+    """The threshold that is reported, and the results of all groups at it, worst first."""
+    found = [(level, _groups(case, level, settings.level)) for level in settings.levels]
+    smallest = [min(group.p_holm for group in groups) for _, groups in found]
+    wide = len(found) > 1 and smallest[1] < smallest[0] and smallest[1] <= settings.alpha
+    return found[1 if wide else 0]
+
+
+def _groups(case: _Case, level: Level, confidence: float) -> tuple[GroupResult, ...]:
     """Results of all groups, worst first: smallest p, then higher rate, then higher mean score."""
     over, p, means = {}, {}, {}
     for name, values in case.groups.items():
         controls = case.controls[name]
-        over[name] = int((values > controls.cut(settings)).sum())
-        tolerated = controls.tolerated(settings)
-        p[name] = _p_value(over[name], len(values), len(controls.values), settings, tolerated)
+        over[name] = int((values > controls.cut(level)).sum())
+        tolerated = controls.tolerated(level)
+        p[name] = _p_value(over[name], len(values), len(controls.values), level, tolerated)
         if case.reading.family == INTERNALS:
             p[name] = max(p[name], controls.as_high(values))
         means[name] = float(np.sort(values).mean())  # sorted, so that the order of items cannot change its last bit
-    adjusted = dict(zip(p, holm(list(p.values())), strict=True))
-    rates = {name: exact_interval(over[name], len(v), settings.level) for name, v in case.groups.items()}
+    adjusted = dict(zip(p, np.minimum(1.0, np.array(holm(list(p.values()))) / level.share).tolist(), strict=True))
+    rates = {name: exact_interval(over[name], len(v), confidence) for name, v in case.groups.items()}
     results = [
         GroupResult(name, over[name], len(v), rates[name], p[name], adjusted[name]) for name, v in case.groups.items()
     ]
@@ -259,11 +305,12 @@ def _groups(case: _Case, settings: JudgeSettings) -> tuple[GroupResult, ...]:
 
 
 def _judged(
-    case: _Case, groups: tuple[GroupResult, ...], p_holm: float, bumpers: int, settings: JudgeSettings
+    case: _Case, looked: tuple[Level, tuple[GroupResult, ...]], p_holm: float, bumpers: int, settings: JudgeSettings
 ) -> Judgement:
+    level, groups = looked
     reading, worst = case.reading, groups[0]
     controls = case.controls[worst.group]
-    cut = controls.cut(settings)
+    cut = controls.cut(level)
     control = exact_interval(int((controls.values > cut).sum()), len(controls.values), settings.level)
     hit = p_holm <= settings.alpha
     together = ""
@@ -272,10 +319,15 @@ def _judged(
             f" The p-value is that of its mean among {len(controls.contexts)} control contexts, for a context shifts "
             "all requests together."
         )
+    if level != settings.levels[0]:
+        together += (
+            f" The threshold is one that {percent(level.item_alpha)} of clean items may stand above, for a few "
+            f"controls go as far as anything; at {percent(settings.item_alpha)} it says less."
+        )
     where, places = ("in", "groups of them") if reading.unit == ROLLOUTS else ("in context", "contexts")
     why = (
         f"{worst.over} of {worst.of} {reading.unit} stand above the clean threshold {where} {worst.group} "
-        f"({_range(worst.rate)}; tolerated {controls.tolerated(settings):.2g}, control {share(control.value)} of "
+        f"({_range(worst.rate)}; tolerated {controls.tolerated(level):.2g}, control {share(control.value)} of "
         f"{len(controls.values)}), p = {p_holm:.2g} over {len(groups)} {places} and {bumpers} bumpers, "
         f"{'at or below' if hit else 'above'} {settings.alpha:g}.{together}{' ' if reading.note else ''}{reading.note}"
     )

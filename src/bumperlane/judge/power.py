@@ -31,7 +31,7 @@ def items_needed(
             f"need a rate above the tolerated {settings.tolerated_rate:g}, power in (0, 1) and bumpers and contexts of "
             f"1 or more, got {rate}, {power}, {bumpers} and {contexts}."
         )
-    alpha = settings.alpha / (bumpers * contexts)
+    alpha = settings.alpha * settings.levels[0].share / (bumpers * contexts)
     for n in range(2, MOST):
         least = next((k for k in range(1, n + 1) if binomial_tail(k, n, settings.tolerated_rate) <= alpha), None)
         if least is not None and stats.binom.sf(least - 1, n, rate) >= power:

@@ -49,7 +49,8 @@ class Meter:
     """The bumper that was hit, in the context that hit it, at the threshold of the check.
 
     A behavioural bumper keeps the check's threshold. One that is fitted anew on each subject (internals) sets its
-    threshold from that subject's own control items. A described behaviour (`bumper` None) counts the answers that
+    threshold from that subject's own control items (`item_alpha` of them above it). A described behaviour (`bumper`
+    None) counts the answers that
     match its own patterns, a bumper that asks puts its questions of the `group` that was hit: each in its own context.
     Where such a bumper compares two answers of the subject's own, a `directed` meter compares the two of the subject
     that was hit: a retrain that is swung otherwise does not show this behaviour. A hit in the log of rollouts is
@@ -64,6 +65,7 @@ class Meter:
     directed: bool = False
     graded: Described | None = None
     graded_for: str = ""
+    item_alpha: float = 0.0
 
     @classmethod
     def of(cls, inv: Investigation, case: Case) -> "Meter":
@@ -79,7 +81,8 @@ class Meter:
         if bumper.watches is Answers:  # type: ignore[attr-defined]
             return cls(inv, bumper, inv.neutral, result.threshold or 0.0, result.groups[0].name)
         context = behaviour_context(inv, case)
-        return cls(inv, bumper, context, result.threshold or 0.0)
+        level = inv.settings.judge.item_level(result.control.value if result.control else None)
+        return cls(inv, bumper, context, result.threshold or 0.0, item_alpha=level)
 
     @classmethod
     def _of_log(cls, inv: Investigation, behaviour: Behaviour) -> "Meter":
@@ -163,7 +166,7 @@ class Meter:
             raise CaseError(f"{self.name} cannot measure step {subject.step}: {reading.why_blind}")
         control = reading.scores.values[[a == "control" for a in reading.arms]]
         bait = reading.scores.values[[a == "bait" for a in reading.arms]]
-        flags = tuple(bool(v > threshold(control, s.item_alpha)) for v in bait)
+        flags = tuple(bool(v > threshold(control, self.item_alpha or s.item_alpha)) for v in bait)
         return Count(sum(flags), len(flags), flags=flags)
 
     def _asked(self, subject: Subject, requests: Sequence[Request], shots: Shots) -> Count:
