@@ -61,6 +61,10 @@ def test_every_bumper_of_the_house_reads_a_scene_or_says_why_it_cannot(name, sce
         with pytest.raises(ContractError, match=f"{name} reads the log of a run, no scene"):
             read(cls, scene)
         return
+    if contract.samples_rollouts(cls):
+        with pytest.raises(ContractError, match=f"{name} has rollouts sampled, no scene"):
+            read(cls, scene)
+        return
     found = read(cls, scene)
     if cls.watches is Answers:  # it asks questions of its own
         asked = asks_of(cls(), scene.sources()) if not found.why_blind else []

@@ -130,6 +130,8 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
         return reading_of(cls, scene.sources(split), (scene.subject, scene.base), look, split)
     gather = gatherer(cls)
     if gather is None:
+        if samples_rollouts(cls):
+            raise ContractError(f"{cls.__name__} has rollouts sampled, no scene: use judge.sampled.sampled_reading.")
         raise ContractError(f"{cls.__name__} reads the log of a run, no scene: use detect.logs.reading.run_reading.")
     sprung, _ = spring_or_say(cls)
     seen = [*scene.control_items(), *scene.bait_items()]
