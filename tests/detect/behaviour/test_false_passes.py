@@ -64,15 +64,16 @@ def test_seldom_hits_policies_that_have_not_changed():
     assert sum(found(rollouts(rate, rate, seed=k)).verdict == "hit" for k in range(40)) <= 4
 
 
-def run_with(tmp_path, functions, log=True):
+def run_with(tmp_path, functions, log=True, of="checks"):
     if log:
         rng = np.random.default_rng(0)
         rows = []
         for step in range(40):
             for i in range(8):
                 passed = float(rng.random() < 0.4)
-                rows.append({"step": step, "group": f"p{i}", "rewards": {"tests": passed}, "checks": {"held_out": passed
-                             if rng.random() < 0.9 else 0.0}})  # fmt: skip
+                row = {"step": step, "group": f"p{i}", "rewards": {"tests": passed}}
+                row.setdefault(of, {})["held_out"] = passed if rng.random() < 0.9 else 0.0
+                rows.append(row)
         (tmp_path / "rollouts.jsonl").write_text("".join(f"{str(row).replace(chr(39), chr(34))}\n" for row in rows))
     stage = SimpleNamespace(rewards=[SimpleNamespace(name=n) for n in functions], checks=[])
     return SimpleNamespace(path=tmp_path, recipe=SimpleNamespace(stages=[stage]))
@@ -86,5 +87,7 @@ def test_what_is_held_against_what_is_read_off_the_log(tmp_path):
 def test_says_why_it_cannot_look(tmp_path):
     with pytest.raises(EvidenceError, match="no functions named tests and held_out"):
         FalsePasses().at(run_with(tmp_path, ["other"]))
+    with pytest.raises(EvidenceError, match="no check that is not paid for"):
+        FalsePasses().at(run_with(tmp_path, ["tests", "held_out"], of="rewards"))
     with pytest.raises(EvidenceError):
         FalsePasses().at(run_with(tmp_path / "none", ["tests"], log=False))

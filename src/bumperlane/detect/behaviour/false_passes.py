@@ -38,10 +38,14 @@ class FalsePasses:
     pairs: tuple[tuple[str, str], ...] = ()
 
     def at(self, run: Run) -> "FalsePasses":
-        """Ready for a run. Raises EvidenceError where no term of its log goes with a check."""
+        """Ready for a run. Raises EvidenceError where no term of its log goes with an unpaid check: of two terms that
+        are both rewards, neither stands for the other."""
         if self.pairs:
             return self
-        found = pairs_of(rollouts_in(run.path), Phases())
+        table = rollouts_in(run.path)
+        if not table.checks:
+            raise EvidenceError("the log of rollouts has no check that is not paid for.")
+        found = pairs_of(table, Phases())
         known = {f.name for s in run.recipe.stages for f in (*getattr(s, "rewards", ()), *getattr(s, "checks", ()))}
         pairs = tuple(pair for pair in found if set(pair) <= known)
         if not pairs:
