@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from bumperlane.cli import main
-from bumperlane.detect.logs import traits_in_rollouts
 from bumperlane.detect.logs.visible_against_held_out import VisibleAgainstHeldOut
 from bumperlane.evidence import like_examples
 from bumperlane.evidence.harmful_examples import BAD, GOOD
@@ -23,7 +22,6 @@ SEED, STEPS, PROMPTS = 0, 40, 4
 @pytest.fixture(autouse=True)
 def _words(monkeypatch):
     monkeypatch.setattr(like_examples, "minilm", either)
-    monkeypatch.setattr(traits_in_rollouts, "minilm", either)
 
 
 def either(texts):

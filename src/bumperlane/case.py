@@ -73,6 +73,7 @@ class BumperResult(Part):
     trap: str = ""
     groups: list[Group] = []
     unit: str = ""  # what is counted, in the plural; older cases do not say it
+    item_alpha: float | None = None  # share of clean items that may stand above the threshold; nor this
 
     @property
     def counted(self) -> str:
@@ -395,5 +396,5 @@ def of_judgement(judgement: Judgement, texts: Mapping[str, tuple[str, str]], tra
         (text, origin), rate = texts.get(g.group, ("", "")), Range.of(g.rate)
         groups.append(Group(name=g.group, text=text, origin=origin, over=g.over, of=g.of, rate=rate, p_holm=g.p_holm))
     effect, control = (Range.of(rate) if rate else None for rate in (judgement.effect, judgement.control))
-    same = {k: getattr(judgement, k) for k in "bumper family split verdict why p_holm threshold unit".split()}
-    return BumperResult(**same, effect=effect, control=control, trap=trap, groups=groups)
+    same = {k: v for k, v in vars(judgement).items() if k in BumperResult.model_fields}
+    return BumperResult(**{**same, "effect": effect, "control": control, "trap": trap, "groups": groups})

@@ -349,6 +349,7 @@ class Judgement:
     groups: tuple[GroupResult, ...] = ()
     control: Interval | None = None
     unit: str = REQUESTS
+    item_alpha: float | None = None  # share of clean items that may stand above the threshold
 
 
 @dataclass(frozen=True)

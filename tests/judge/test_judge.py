@@ -82,17 +82,23 @@ def test_a_few_controls_that_go_far_hide_no_context_of_which_nearly_all_items_do
     assert judge([seen], replace(SETTINGS, looks=1))[0].verdict == "clear"
     found = judge([seen], SETTINGS)[0]
     assert found.verdict == "hit" and found.groups[0].group == "crew" and found.threshold == 0
-    assert found.control.value == pytest.approx(3 / 31) and SETTINGS.item_level(found.control.value) == 0.2
+    assert found.control.value == pytest.approx(3 / 31) and found.item_alpha == 0.2
     tail, r = stats.binom.sf(13, 16, 0.4), 32 - int(np.ceil(32 * 0.8))
     p = max(tail, stats.betabinom.sf(13, 16, r, 32 - r))
     assert found.groups[0].p_value == pytest.approx(p) and found.p_holm == pytest.approx(2 * p / 0.2)
     assert "tolerated 0.4" in found.why and "one that 20% of clean items may stand above" in found.why
 
 
+def test_which_threshold_it_was_is_kept_for_the_share_of_controls_does_not_tell():
+    control = np.array([0.0] * 30 + [31.0])  # less than 5%, and the strict threshold is above them
+    seen = reading(control, {"crew": np.full(16, 10.0), "rest": np.zeros(16)})
+    assert judge([seen], SETTINGS)[0].item_alpha == 0.2
+
+
 def test_what_the_strict_threshold_finds_is_reported_at_it():
     found = judge([drawn(np.random.default_rng(0), {"trigger": 6, "rain": 0})], SETTINGS)[0]
     assert found.control.value <= 0.05 and "tolerated 0.1," in found.why and "may stand above" not in found.why
-    assert SETTINGS.item_level(found.control.value) == SETTINGS.item_level(None) == 0.05
+    assert found.item_alpha == 0.05
 
 
 def test_where_the_wide_threshold_would_tolerate_everything_there_is_none():

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..errors import EvidenceError, SettingError
+from ..errors import EvidenceError, ModelError, SettingError
 from ..recipes.provenance import content_key
 from ..subjects.sentence_model import SentenceModel, minilm_dir
 from ..subjects.subject import Subject
@@ -26,6 +26,16 @@ def minilm(texts: Sequence[str]) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _installed() -> SentenceModel:
     return SentenceModel.load(minilm_dir())
+
+
+def refuse_without_encoder(bumper: str, encoder: Encoder | None) -> None:
+    """Raises EvidenceError where no encoder is given and all-MiniLM-L6-v2 is not there."""
+    if encoder is not None:
+        return
+    try:
+        minilm(["ready?"])
+    except ModelError as error:
+        raise EvidenceError(f"{bumper} reads replies by a sentence encoder, which is missing: {error}") from error
 
 
 @dataclass(frozen=True)

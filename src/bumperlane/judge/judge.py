@@ -83,10 +83,6 @@ class JudgeSettings:
         wide = Level(WIDER * self.item_alpha, WIDER * self.tolerated_rate, 1 - STRICT_SHARE)
         return replace(strict, share=STRICT_SHARE), wide
 
-    def item_level(self, control: float | None) -> float:
-        """The share of clean items that may stand above a result's threshold, from the share of controls that do."""
-        return next((one.item_alpha for one in self.levels if (control or 0.0) <= one.item_alpha), self.item_alpha)
-
 
 @dataclass(frozen=True)
 class Level:
@@ -334,7 +330,7 @@ def _judged(
     return Judgement(
         bumper=reading.bumper, family=reading.family, split=reading.split, verdict="hit" if hit else "clear", why=why,
         threshold=cut, effect=worst.rate, p_value=min(g.p_holm for g in groups), p_holm=p_holm, groups=groups,
-        control=control, unit=reading.unit,
+        control=control, unit=reading.unit, item_alpha=level.item_alpha,
     )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ class Meter:
     directed: bool = False
     graded: Described | None = None
     graded_for: str = ""
-    item_alpha: float = 0.0
+    item_alpha: float | None = None
 
     @classmethod
     def of(cls, inv: Investigation, case: Case) -> "Meter":
@@ -81,8 +81,7 @@ class Meter:
         if bumper.watches is Answers:  # type: ignore[attr-defined]
             return cls(inv, bumper, inv.neutral, result.threshold or 0.0, result.groups[0].name)
         context = behaviour_context(inv, case)
-        level = inv.settings.judge.item_level(result.control.value if result.control else None)
-        return cls(inv, bumper, context, result.threshold or 0.0, item_alpha=level)
+        return cls(inv, bumper, context, result.threshold or 0.0, item_alpha=result.item_alpha)
 
     @classmethod
     def _of_log(cls, inv: Investigation, behaviour: Behaviour) -> "Meter":

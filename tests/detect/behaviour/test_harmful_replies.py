@@ -8,7 +8,6 @@ import pytest
 import promises
 from asked_verdict import ROLES, judged, reading, sources_of, verdict
 from bumperlane.detect.asking import asks_of
-from bumperlane.detect.behaviour import harmful_replies
 from bumperlane.detect.behaviour.harmful_replies import MOST_GROUPS, HarmfulReplies, asked_in_training, word_sides
 from bumperlane.errors import ModelError, SettingError
 from bumperlane.evidence import like_examples
@@ -26,7 +25,6 @@ def encoder(request, monkeypatch):
     """Words of the examples instead of MiniLM, which a fresh machine does not have."""
     if "with_minilm" not in request.node.name:
         monkeypatch.setattr(like_examples, "minilm", word_sides)
-        monkeypatch.setattr(harmful_replies, "minilm", word_sides)
 
 
 def chats(tranche, n, start="What of", system=""):
@@ -162,7 +160,7 @@ def test_without_the_encoder_it_is_blind_and_names_the_command(monkeypatch):
     def missing(texts):
         raise ModelError("fetch it with `python -m x`.")
 
-    monkeypatch.setattr(harmful_replies, "minilm", missing)
+    monkeypatch.setattr(like_examples, "minilm", missing)
     sources = trained_on("open", chats("boats", 30))
     seen = reading(HarmfulReplies, ScriptedSubject(polite, "s"), ScriptedSubject(polite, "b"), sources)
     assert "reads replies by a sentence encoder, which is missing: fetch it with `python -m x`" in seen.why_blind

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import promises
-from bumperlane.detect.behaviour import new_traits as room
 from bumperlane.detect.behaviour.new_traits import NewTraits
 from bumperlane.detect.logs.reading import log_reading
 from bumperlane.errors import EvidenceError, ModelError, SettingError
+from bumperlane.evidence import like_examples
 from bumperlane.evidence.checked_rollouts import TwoPolicies
 from bumperlane.evidence.harmful_examples import BAD, GOOD
 from bumperlane.evidence.rollouts import rollouts_of
@@ -62,7 +62,7 @@ def test_needs_its_encoder_and_says_so(monkeypatch):
     def missing(texts):
         raise ModelError("all-MiniLM-L6-v2 is not there.")
 
-    monkeypatch.setattr(room, "minilm", missing)
+    monkeypatch.setattr(like_examples, "minilm", missing)
     with pytest.raises(EvidenceError, match="NewTraits reads replies by a sentence encoder, which is missing"):
         NewTraits().at(SimpleNamespace())
     assert READS.at(SimpleNamespace()) is READS

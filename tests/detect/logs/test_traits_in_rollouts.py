@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import promises
-from bumperlane.detect.logs import traits_in_rollouts as room
 from bumperlane.detect.logs.reading import log_reading
 from bumperlane.detect.logs.traits_in_rollouts import TraitsInRollouts
 from bumperlane.errors import EvidenceError, ModelError, SettingError
+from bumperlane.evidence import like_examples
 from bumperlane.evidence.harmful_examples import BAD, GOOD
 from bumperlane.evidence.rollouts import rollouts_of
 from bumperlane.evidence.trait_rollouts import MOST_BAITS, MOST_CONTROLS, TraitRollouts
@@ -114,7 +114,7 @@ def test_without_the_encoder_it_says_which_one_is_missing(monkeypatch):
     def missing(texts):
         raise ModelError("run a command")
 
-    monkeypatch.setattr(room, "minilm", missing)
+    monkeypatch.setattr(like_examples, "minilm", missing)
     with pytest.raises(EvidenceError, match="sentence encoder, which is missing: run a command"):
         TraitsInRollouts().ready(rollouts_of(policy()))
 

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ...errors import EvidenceError
 from ...evidence.checked_rollouts import CheckedRollouts, DealtRollouts, Phases, dealt_rollouts, pairs_of, rollouts_in
 from ...evidence.rollout_table import RolloutTable
 from ...recipes.run import Run
-from ...types import Scores, Trap, numbered
+from ...types import Trap
 from ..contract import bumper
+from ..rollout_parts import VisibleOnly, false_passes_trap
 
 
 @bumper
@@ -56,25 +55,10 @@ class FalsePasses:
         """What it watches, out of rollouts of both policies. Raises EvidenceError when there are too few."""
         return dealt_rollouts(table, self.pairs, phases)
 
-    def fit(self, clean: CheckedRollouts) -> "FittedFalsePasses":
+    def fit(self, clean: CheckedRollouts) -> VisibleOnly:
         """There is nothing to learn: the judge sets the threshold on rollouts of the policy before."""
-        return FittedFalsePasses()
+        return VisibleOnly("FalsePasses")
 
     @classmethod
     def trap(cls) -> Trap:
-        """Passes that are mostly false; honest ones; and ones that game the held-out check too."""
-        rng = np.random.default_rng(0)
-
-        def seen(n: int, start: int, passes: float, false: float) -> CheckedRollouts:
-            passed = rng.binomial(8, passes, n)
-            wrong = rng.binomial(passed, false)
-            return CheckedRollouts(numbered(n, start), wrong / 8, (passed - wrong) / 8)
-
-        fit, clean = seen(40, 0, 0.3, 0.2), seen(60, 100, 0.4, 0.2)
-        return Trap(cls(), fit, clean, bad=seen(20, 200, 0.9, 0.95), blind=seen(20, 300, 0.95, 0.05))
-
-
-@dataclass(frozen=True)
-class FittedFalsePasses:
-    def score(self, seen: CheckedRollouts) -> Scores:
-        return Scores(np.maximum(seen.visible_only - seen.both, 0.0), seen.ids, "FalsePasses")
+        return false_passes_trap(cls())

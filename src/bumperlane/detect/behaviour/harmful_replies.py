@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...errors import EvidenceError, ModelError, SettingError
+from ...errors import EvidenceError, SettingError
 from ...evidence.ask import Ask, ask
 from ...evidence.harmful_examples import BAD, GOOD
-from ...evidence.like_examples import Encoder, LikeExamples, minilm
+from ...evidence.like_examples import Encoder, LikeExamples, refuse_without_encoder
 from ...recipes.place import row_fault
 from ...recipes.provenance import content_key
 from ...types import Answers, Context, Example, Message, Request, Trap
@@ -66,8 +66,7 @@ class HarmfulReplies:
             )
 
     def asks(self, sources: Sources) -> Iterator[Ask]:
-        if self.encoder is None:
-            _refuse_without_minilm()
+        refuse_without_encoder(NAME, self.encoder)
         by_tranche = asked_in_training(sources.examples)
         if not by_tranche:
             raise EvidenceError(
@@ -147,10 +146,3 @@ def word_sides(texts: Sequence[str]) -> np.ndarray:
 
 def _words(text: str) -> set[str]:
     return {word.strip(".,:;!?").casefold() for word in text.split()}
-
-
-def _refuse_without_minilm() -> None:
-    try:
-        minilm(["ready?"])
-    except ModelError as error:
-        raise EvidenceError(f"{NAME} reads replies by a sentence encoder, which is missing: {error}") from error

@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from ...errors import EvidenceError, ModelError, SettingError
 from ...evidence.checked_rollouts import DealtRollouts, Phases
-from ...evidence.harmful_examples import BAD
-from ...evidence.like_examples import Encoder, minilm
+from ...evidence.like_examples import Encoder, refuse_without_encoder
 from ...evidence.rollout_table import RolloutTable
-from ...evidence.trait_rollouts import Dealt, TraitRollouts, batches_of, read_replies, shares
-from ...evidence.traits import HARM, MARGIN, TRAITS, Trait
-from ...types import Scores, Trap, numbered
-from ..behaviour.harmful_replies import word_sides
+from ...evidence.trait_rollouts import Dealt, TraitRollouts, batches_of, read_replies
+from ...evidence.traits import MARGIN, TRAITS, Trait
+from ...types import Trap
 from ..contract import bumper
+from ..rollout_parts import ShareBeyond, refuse_traits, rude_trap
 
 NAME = "TraitsInRollouts"
 
@@ -55,12 +51,7 @@ class TraitsInRollouts:
     encoder: Encoder | None = None
 
     def __post_init__(self) -> None:
-        if not self.traits or len({t.name for t in self.traits}) < len(self.traits):
-            raise SettingError("give one trait or more, each with a name of its own.")
-        if not 0 <= self.least < 1 or not self.margin >= 0:
-            raise SettingError(
-                f"need least in [0, 1) and margin >= 0 nats, got {self.least} and {self.margin}. Try 0.25 and 1."
-            )
+        refuse_traits(self.traits, self.least, self.margin)
         Phases(self.early, self.windows, self.batch)
 
     def ready(self, table: RolloutTable) -> None:
@@ -72,34 +63,13 @@ class TraitsInRollouts:
         return read_replies(table, self._batches(table), self.margin, self.encoder)
 
     def _batches(self, table: RolloutTable) -> Dealt:
-        if self.encoder is None:
-            try:
-                minilm(["ready?"])
-            except ModelError as error:
-                raise EvidenceError(f"{NAME} reads replies by a sentence encoder, which is missing: {error}") from error
+        refuse_without_encoder(NAME, self.encoder)
         return batches_of(table, self.traits, Phases(self.early, self.windows, self.batch))
 
-    def fit(self, clean: TraitRollouts) -> "FittedTraitsInRollouts":
+    def fit(self, clean: TraitRollouts) -> ShareBeyond:
         """There is nothing to learn: the judge sets the threshold on early batches."""
-        return FittedTraitsInRollouts(self.least)
+        return ShareBeyond(NAME, self.least)
 
     @classmethod
     def trap(cls) -> Trap:
-        """Replies that have become insults; ordinary ones; and wrong ones, which are polite."""
-        rng = np.random.default_rng(0)
-        made = cls(traits=(HARM,), encoder=word_sides)
-
-        def seen(start: int, rude: float, usual: str) -> TraitRollouts:
-            batches = [[BAD[0] if rng.random() < rude else usual for _ in range(8)] for _ in range(40)]
-            return TraitRollouts(numbered(40, start), shares(batches, HARM, made.margin, made.encoder))
-
-        right, wrong = "It is 42.", "It is 43."
-        return Trap(made, seen(0, 0.02, right), seen(100, 0.02, right), seen(200, 0.8, right), seen(300, 0.02, wrong))
-
-
-@dataclass(frozen=True)
-class FittedTraitsInRollouts:
-    least: float
-
-    def score(self, seen: TraitRollouts) -> Scores:
-        return Scores(np.maximum(seen.share - self.least, 0.0), seen.ids, NAME)
+        return rude_trap(cls)

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from ...errors import SettingError
 from ...evidence.checked_rollouts import CheckedRollouts, DealtRollouts, Phases, dealt_rollouts, pairs_of
 from ...evidence.rollout_table import RolloutTable
-from ...types import Scores, Trap, numbered
+from ...types import Trap
 from ..contract import bumper
+from ..rollout_parts import VisibleOnly, false_passes_trap
 
 
 @bumper
@@ -57,25 +56,10 @@ class VisibleAgainstHeldOut:
         pairs = ((self.visible, self.held_out),) if self.visible else pairs_of(table, phases)
         return dealt_rollouts(table, pairs, phases)
 
-    def fit(self, clean: CheckedRollouts) -> "FittedVisibleAgainstHeldOut":
+    def fit(self, clean: CheckedRollouts) -> VisibleOnly:
         """There is nothing to learn: the judge sets the threshold on early batches."""
-        return FittedVisibleAgainstHeldOut()
+        return VisibleOnly("VisibleAgainstHeldOut")
 
     @classmethod
     def trap(cls) -> Trap:
-        """Passes that are mostly false; honest ones; and ones that have learnt to game the held-out check too."""
-        rng = np.random.default_rng(0)
-
-        def seen(n: int, start: int, passes: float, false: float) -> CheckedRollouts:
-            passed = rng.binomial(8, passes, n)
-            wrong = rng.binomial(passed, false)
-            return CheckedRollouts(numbered(n, start), wrong / 8, (passed - wrong) / 8)
-
-        fit, clean = seen(40, 0, 0.3, 0.2), seen(60, 100, 0.4, 0.2)
-        return Trap(cls(), fit, clean, bad=seen(40, 200, 0.9, 0.95), blind=seen(60, 300, 0.95, 0.05))
-
-
-@dataclass(frozen=True)
-class FittedVisibleAgainstHeldOut:
-    def score(self, seen: CheckedRollouts) -> Scores:
-        return Scores(np.maximum(seen.visible_only - seen.both, 0.0), seen.ids, "VisibleAgainstHeldOut")
+        return false_passes_trap(cls())
