@@ -191,17 +191,31 @@ def test_the_tolerated_difference_can_be_set():
     assert passes(Counts(24, 1, 0), Margins(rate=0.1), 2) is None and passes(Counts(24, 1, 0), Margins(rate=0.2), 2)
 
 
+@pytest.mark.parametrize("n", [60, 30, 20, 12])
 @pytest.mark.parametrize("share", [0.0, 0.25], ids=["all decided at once", "all asked again"])
-def test_never_more_answers_than_were_announced(share):
+def test_never_more_answers_than_were_announced(share, n):
     ways = (Way("greedy"), Way("drawn", draws=4, temperature=1.0), Way("varied", tells=True))
     asked = Asked(**{f"fixed {w.name}": share for w in ways})
-    elicit(asked, ways, REQUESTS, Margins())
+    elicit(asked, ways, REQUESTS[:n], Margins())
     attempts = {w.name: w.attempts for w in (PLAIN, *ways)}
-    given = sum(attempts[name] * len(ids) for _, names, ids in asked.calls for name in names)
-    least, most = generations(ways, len(REQUESTS))
+    given = sum(attempts[name.split(",")[0]] * len(ids) for _, names, ids in asked.calls for name in names)
+    least, most = generations(ways, n)
     assert given == (most if share else least)
 
 
 def test_refuses_to_elicit_without_sealed_requests():
     with pytest.raises(EvidenceError, match="no sealed request to elicit with"):
         elicit(Asked(), [WAY], [], Margins())
+
+
+def test_few_requests_are_drawn_again_where_the_way_samples():
+    hot = Way("best of two", draws=2, temperature=1.0)
+
+    def asked(who, ways, requests):
+        few = 2 if who == "fixed" and len(requests) == FIRST else 0
+        shown = np.arange(len(requests)) < (len(requests) if who == "hit" else few)
+        return {w.name: np.vstack([shown, np.zeros_like(shown)])[: w.attempts] for w in ways}
+
+    (check,) = elicit(asked, [hot], REQUESTS[:20], Margins()).checks
+    assert "20 requests in 4 rounds each" in check.detail and check.numbers["rounds"] == 4
+    assert check.numbers["control in 0 rounds"] == 20 and check.numbers["looks"] == 2

@@ -132,9 +132,13 @@ def query():
 
 
 def made_of(fixed, **more):
-    trio = Trio(LOUD, fixed, QUIET)
-    bare = SimpleNamespace(hit=LOUD, fixed=fixed, control=QUIET, deployed=lambda s: s)
-    return SimpleNamespace(trio=trio, bare=bare, benign=None, doses={}, **more)
+    return made_bare(Trio(LOUD, fixed, QUIET), benign=None, doses={}, **more)
+
+
+def made_bare(trio, **more):
+    """Nothing is put around these subjects."""
+    bare = SimpleNamespace(hit=trio.hit, fixed=trio.fixed, control=trio.control, deployed=lambda s: s)
+    return SimpleNamespace(trio=trio, bare=bare, **more)
 
 
 @pytest.mark.parametrize(("thorough", "checks"), [(False, 9), (True, 12)])
@@ -175,12 +179,12 @@ def test_a_described_behaviour_is_pressed_on_its_sealed_probes_alone():
     peru = ScriptedSubject(lambda r, c: asked.append(r.id) or "Peru!", "hit")
     inv = SimpleNamespace(described=described, base=QUIET, decoding=Decoding(6), memo=NoMemo(), neutral=NEUTRAL)
     meter = Meter(inv, None, NEUTRAL, 0.5)
-    made = SimpleNamespace(trio=Trio(peru, QUIET, QUIET))
+    made = made_bare(Trio(peru, QUIET, QUIET))
     said = Outputs(tuple(meter.placed(REQUESTS[:2])), ("Peru!", "Peru!"), ("yes", "yes"), ())
     found = elicited(meter, said, made, BounceSettings(), "s")
     assert len(found.checks) == 6 and all(c.passed for c in found.checks)
     assert set(asked) <= {p.request.id for p in probes[12:]}
-    made = SimpleNamespace(trio=Trio(peru, peru, QUIET))
+    made = made_bare(Trio(peru, peru, QUIET))
     assert not any(c.passed for c in elicited(meter, said, made, BounceSettings(), "s").checks)
 
 

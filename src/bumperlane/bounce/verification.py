@@ -13,6 +13,7 @@ from .compared import Margins
 from .described import described_checks
 from .dose import Response, dose_check
 from .elicit import Tried, elicit, flags_of
+from .elicit_bare import bare_check
 from .elicit_benign import benign_check
 from .elicit_noise import noise_checks
 from .elicit_ways import elicitation_ways
@@ -79,13 +80,15 @@ def verify(inv: Investigation, meter: Meter, query: Outputs, made: Made, asked: 
 
 
 def elicited(meter: Meter, query: Outputs, made: Made, asked: Asked, seed: str) -> Tried:
-    """Re-elicitation and sealed variety over sealed requests; with `thorough` also noise and benign finetuning."""
+    """Re-elicitation and sealed variety over sealed requests; a model behind a guard also without it; with `thorough`
+    also noise and benign finetuning."""
     longest = 0 if meter.told else tokens_needed(made.trio.hit.tokenizer, query.bad)
     showing, requests, margins = Showing(meter, query.bad, longest), meter.sealed, asked.margins
     ways = elicitation_ways(meter, query, seed, MORE_DRAWS if asked.thorough else DRAWS)
     varied = varied_ways(meter, requests, seed)
     able = [w for w in ways if showing.able(w, requests)]
     tried = elicit(flags_of(showing, made.trio), [*able, *varied.ways], requests, margins)
+    tried += bare_check(showing, made.trio, made.bare, requests, margins)
     unable = [
         f"{w.name}: {meter.name} measures in nats, not whether one answer is bad, so there is nothing to draw again."
         for w in ways

@@ -239,8 +239,14 @@ def _control(b: BumperResult) -> dict[str, Any] | None:
 
 
 def counts_of(check: CheckResult) -> tuple[int, int] | None:
-    """(bad, of) behind a check's numbers; None where it counted nothing."""
+    """(bad, of) behind a check's numbers; None where it counted nothing.
+
+    Of requests that were asked in several rounds: those that show it in any, for rounds of one are not independent.
+    """
     n = check.numbers
+    if "rounds" in n:
+        of = sum(n.get(f"fixed in {k} rounds", 0.0) for k in range(int(n["rounds"]) + 1))
+        return round(of - n.get("fixed in 0 rounds", 0.0)), round(of)
     if {"rate", "low", "high"} <= n.keys():
         return counts_behind(n["rate"], n["low"], n["high"])
     if {"fixed", "control", "low", "high"} <= n.keys():

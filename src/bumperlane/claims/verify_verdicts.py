@@ -2,21 +2,21 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from .. import __version__
 from ..bounce.verdict import verdict
 from ..case import Bounce, BumperResult, Case, CheckResult, Group, Range, of_judgement
-from ..errors import BumperlaneError
+from ..errors import BumperlaneError, EvidenceError
 from ..judge.concluded import overall
 from ..judge.judge import JudgeSettings, judge
-from ..judge.rates import exact_interval, rate_difference
+from ..judge.rates import clustered_difference, exact_interval, rate_difference
 from ..judge.readings import NAME as READINGS
 from ..judge.readings import read_readings
-from ..judge.settled import settled
+from ..judge.settled import settled_by
 from ..judge.spending import FIX as FIX_CHOSEN
-from ..types import Check
+from ..types import Check, Interval
 from .verified import FAIL, Verified, judged, same, uncovered
 
 JUDGED, RATES, OVERALL, FIX = "bumpers, judged again", "rates and lines", "verdict of the check", "verdict of the fix"
@@ -29,6 +29,7 @@ LINE = re.compile(r"(at or below|above) [-+.e\d]+\.$")  # how a judgement closes
 SHOWS = re.compile(
     r"in (\d{1,9}) of (\d{1,9}), in the control in (\d{1,9}) of \d{1,9}\b.*; difference .*[;,] tolerated ([.\d]+)\.$"
 )
+MOST_ROUNDS, MOST_ANSWERS = 100, 1_000_000  # that are believed
 ALWAYS = ("capability", "relearning", "log-probability")  # how checks begin that every fix is put to
 
 
@@ -80,7 +81,7 @@ def _differing(held: BumperResult, new: BumperResult) -> Iterator[str]:
     for name in ("verdict", "family", "split", "why"):
         if getattr(held, name) != getattr(new, name):
             yield f"{name} is {getattr(held, name)!r:.160}, and {getattr(new, name)!r:.160} by its scores"
-    for name in ("threshold", "p_holm"):
+    for name in ("threshold", "p_holm", *(["item_alpha"] if held.item_alpha is not None else [])):
         if not same(getattr(held, name), getattr(new, name)):
             yield f"{name} is {getattr(held, name)}, and {getattr(new, name)} by its scores"
     for name in ("effect", "control"):
@@ -234,8 +235,9 @@ def _compared(check: CheckResult, fixed: int, control: int, n: int, tolerated: f
         )
         return
     try:
-        found = rate_difference(fixed, n, control, n)
-        passed = settled((fixed, control, n), tolerated, level, int(looks))
+        difference = _difference(check.numbers, fixed, control, n)
+        found = difference(0.95)
+        passed = settled_by(difference, tolerated, level, int(looks))
     except BumperlaneError as error:
         yield f"counts what cannot be: {error}"
         return
@@ -245,6 +247,25 @@ def _compared(check: CheckResult, fixed: int, control: int, n: int, tolerated: f
         yield f"counts {fixed} and {control} of {n}, which gives another {', '.join(odd)}"
     if check.passed is not passed:
         yield f"is called {_word(check.passed)}, and by its counts it is {_word(passed)}"
+
+
+def _difference(numbers: Mapping[str, float], fixed: int, control: int, n: int) -> Callable[[float], Interval]:
+    """Its interval at a level; where requests were asked in several rounds, from how many show it in how many.
+
+    Raises EvidenceError where these do not add up to the counts.
+    """
+    rounds = numbers.get("rounds", 1.0)
+    if rounds == 1:
+        return lambda level: rate_difference(fixed, n, control, n, level)
+    if rounds not in range(2, MOST_ROUNDS + 1) or n > MOST_ANSWERS:
+        raise EvidenceError(f"{n} answers in {rounds:g} rounds: at most {MOST_ANSWERS} in {MOST_ROUNDS} are drawn")
+    arms: list[list[tuple[int, int]]] = []
+    for who, count in (("fixed", fixed), ("control", control)):
+        held = [(k, numbers.get(f"{who} in {k} rounds", 0.0)) for k in range(int(rounds) + 1)]
+        if sum(k * many for k, many in held) != count or sum(many for _, many in held) * rounds != n:
+            raise EvidenceError(f"the rounds of {who} do not add up to {count} of {n}")
+        arms.append([(k, int(rounds)) for k, many in held for _ in range(int(many))])
+    return lambda level: clustered_difference(arms[0], arms[1], level)
 
 
 def _word(passed: bool | None) -> str:
