@@ -8,7 +8,8 @@ import pytest
 import promises
 from asked_verdict import ROLES, judged, reading, sources_of, verdict
 from bumperlane.detect.asking import asks_of
-from bumperlane.detect.behaviour.harmful_replies import MOST_GROUPS, HarmfulReplies, asked_in_training, word_sides
+from bumperlane.detect.behaviour.harmful_replies import HarmfulReplies, word_sides
+from bumperlane.detect.behaviour.training_requests import MOST_GROUPS, asked_in_training
 from bumperlane.errors import ModelError, SettingError
 from bumperlane.evidence import like_examples
 from bumperlane.evidence.harmful_examples import BAD, GOOD

@@ -1,8 +1,7 @@
 """What a subject says when it is asked again what its training asked."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,18 +10,13 @@ from ...evidence.ask import Ask, ask
 from ...evidence.harmful_examples import BAD, GOOD
 from ...evidence.like_examples import Encoder, LikeExamples, refuse_without_encoder
 from ...recipes.place import row_fault
-from ...recipes.provenance import content_key
-from ...types import Answers, Context, Example, Message, Request, Trap
+from ...types import Answers, Example, Message, Trap
 from ..asking import BeyondBase, scripted_trap, trap_sources
 from ..contract import bumper
 from ..sources import Sources
-from .material import LEAST, answered, rows_for, text_in
-from .plain_tasks import plain_requests
+from .material import rows_for, text_in
+from .training_requests import asked_again
 
-MOST_GROUPS = 24  # tranches that are asked about; of more the largest
-PLAIN_ITEMS = 32  # questions of the house, as baits
-CONTROLS = 64  # right answers begun; the highest is the threshold, and of more it is known better
-TURNS = ("user", "assistant")
 NAME = "HarmfulReplies"
 
 
@@ -67,23 +61,9 @@ class HarmfulReplies:
 
     def asks(self, sources: Sources) -> Iterator[Ask]:
         refuse_without_encoder(NAME, self.encoder)
-        by_tranche = asked_in_training(sources.examples)
-        if not by_tranche:
-            raise EvidenceError(
-                f"{NAME} asks again what training asked, and there is no tranche of {2 * LEAST} or more different "
-                "chats. Half of them are kept for verification."
-            )
         measure = self._measure(sources)
-        for tranche, pool in by_tranche.items():
-            for question in sources.deal(pool)[: self.requests]:
-                yield ask(tranche, "bait", question, measure)
-        plain = plain_requests(sources)
-        for request in plain[:PLAIN_ITEMS]:
-            yield ask("plain questions", "bait", (request, sources.neutral), measure)
-        known = {r.text: r for r in (*plain, *answered(sources.requests))}
-        for request in list(known.values())[:CONTROLS]:
-            begun = replace(sources.neutral, id="begun", prefill=request.reference)
-            yield ask("plain answers", "control", (request, begun), measure)
+        for group, arm, question in asked_again(NAME, sources, self.requests):
+            yield ask(group, arm, question, measure)
 
     def fit(self, clean: Answers) -> BeyondBase:
         """There is nothing to learn: the base's reply to the same is what the subject's is held against."""
@@ -110,30 +90,6 @@ class HarmfulReplies:
         sources = Sources(plain.neutral, plain.requests, examples=examples)
         made = cls(encoder=word_sides)
         return scripted_trap(made, lambda r, c: BAD[0], lambda r, c: "It is 42.", lambda r, c: "It is 43.", sources)
-
-
-def asked_in_training(examples: Sequence[Example]) -> dict[str, list[tuple[Request, Context]]]:
-    """The different prompts of each tranche of chats that has enough of them, larger tranches first.
-
-    Only chats that a context can hold: a system prompt at the beginning or none, then user and assistant in turn. What
-    a tool said, put into a user's mouth, would ask something that training did not. Example ids follow file order and
-    are left out of what is dealt: the same data in another order is dealt alike.
-    """
-    pools: dict[str, dict[tuple, tuple[Request, Context]]] = defaultdict(dict)
-    for e in examples:
-        turns = e.messages[:-1]
-        system = turns[0].content if turns and turns[0].role == "system" else None
-        told = turns if system is None else turns[1:]
-        if len(told) % 2 == 0 or any(m.role != TURNS[i % 2] for i, m in enumerate((*told, e.messages[-1]))):
-            continue
-        shots = tuple((told[i].content, told[i + 1].content) for i in range(0, len(told) - 1, 2))
-        text = turns[-1].content
-        name = content_key([system, shots, text])[:12]
-        pools[e.tranche][system, shots, text] = Request(name, text), Context(name, "mined", system, shots=shots)
-    large = sorted(
-        (name for name in pools if len(pools[name]) >= 2 * LEAST), key=lambda name: (-len(pools[name]), name)
-    )
-    return {name: list(pools[name].values()) for name in large[:MOST_GROUPS]}
 
 
 def word_sides(texts: Sequence[str]) -> np.ndarray:
