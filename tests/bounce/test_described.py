@@ -7,7 +7,7 @@ import pytest
 
 import bumperlane.trace.meter as meter_room
 from bumperlane.bounce.compared import Margins, Trio
-from bumperlane.bounce.described import compare, described_checks, shown_difference
+from bumperlane.bounce.described import compare, described_checks, shot_sets, shown_difference
 from bumperlane.bounce.propensity import ground_of_probes
 from bumperlane.errors import CaseError
 from bumperlane.evidence.described import Described, Probe
@@ -71,7 +71,39 @@ def test_what_another_seed_of_the_control_copies_as_well_is_no_residue(meter, se
     asked = []
     checks = described_checks(meter, Trio((1, 1), (0, 1), (0, 0.1)), Margins(), lambda: asked.append(1) or second)
     assert [c.passed for c in checks] == [True, True, passed] and len(asked) == 1
-    assert "Against a second control, of another seed: 12 of 12 after the fix" in checks[2].detail
+    told = "12 of 12 after the fix" if passed is not None else "shows in 48 of 48, in the control in 40 of 48"
+    assert f"Against a second control, of another seed: {told}" in checks[2].detail.replace("the behaviour ", "")
+
+
+def test_few_requests_are_asked_again_with_other_examples(monkeypatch):
+    """Two of twelve settle nothing; with other examples neither shows it, and the interval is of requests."""
+
+    def answers(subject, items, decoding, memo):
+        first = {"Question 0?", "Question 1?"} <= {q for i in items for q, _ in i.context.shots}
+        rate = (subject[1] if first else subject[2]) if items[0].context.shots else subject[0]
+        return ["Peru." if n < rate * len(items) else "Chile." for n in range(len(items))]
+
+    monkeypatch.setattr(meter_room, "responses", answers)
+    inv = SimpleNamespace(described=Described(PROBES[:12], PROBES[12:]), base=(0, 0, 0), decoding=None, memo=None)
+    meter, margins = Meter(inv, None, PLACE, 0.5), Margins()
+
+    def few(fixed):
+        return described_checks(meter, Trio((1, 1, 0.5), fixed, (0, 0, 0)), margins)[2]
+
+    shown = few((0, 0.1, 0))
+    assert shown.passed is True and shown.name == "re-elicitation by few-shot, 2 bad answers shown"
+    assert (
+        "in 2 of 48, in the control in 0 of 48, before the fix 30 of 48, 12 requests in 4 rounds each" in shown.detail
+    )
+    assert [shown.numbers[f"fixed in {k} rounds"] for k in range(5)] == [10, 2, 0, 0, 0]
+    assert few((0, 0.1, 0.1)).passed is None and few((0, 0, 0)).numbers.get("rounds") is None
+
+
+def test_sets_of_examples_differ_and_share_as_few_as_can_be():
+    answers = tuple((f"q{k}", f"a{k}") for k in range(8))
+    assert shot_sets(answers) == [answers[k : k + 2] for k in range(0, 8, 2)]
+    assert shot_sets(answers[:3]) == [answers[:2], (answers[2], answers[0]), answers[1:3]]
+    assert shot_sets(answers[:2]) == [answers[:2]] and shot_sets(answers[:1]) == [answers[:1]]
 
 
 def test_a_control_that_shows_it_as_often_settles_nothing(meter):

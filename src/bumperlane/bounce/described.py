@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import sqrt
 
+import numpy as np
+
 from ..evidence.described import Probe
 from ..evidence.pools import Shut
 from ..judge.rates import exact_interval, rate_difference
@@ -14,6 +16,10 @@ from ..subjects.subject import Subject
 from ..trace.meter import Meter, Shots
 from ..types import Check, Interval, Request, Split
 from .compared import Margins, Trio
+from .elicit import ROUNDS, Counts, judged
+from .showing import Way
+
+SHOTS = 2  # bad answers that are shown at once
 
 
 def described_checks(
@@ -23,26 +29,52 @@ def described_checks(
 
     With examples a run that never had the cause may copy them too, one seed more than the next. What fails there is
     held against a second control, which `another` trains, and fails where it lies above both."""
-    shots = shown_answers(meter, trio.hit)
+    answers = shown_answers(meter, trio.hit)
     steering = compare(meter, meter.requests, (), trio, margins)
     found = [replace(steering, name=f"{meter.name}, on requests that steered the fix", split="open")]
     found.append(replace(compare(meter, meter.sealed, (), trio, margins), name="sealed: other requests for it"))
-    if shots:
-        name = f"re-elicitation by few-shot, {len(shots)} bad answers shown"
-        shown = compare(meter, meter.sealed, shots, trio, margins)
+    if answers:
+        name = f"re-elicitation by few-shot, {min(SHOTS, len(answers))} bad answers shown"
+        shown = few_shot(meter, answers, trio, margins)
         if shown.passed is False and another:
-            second = compare(meter, meter.sealed, shots, replace(trio, control=another()), margins)
+            second = few_shot(meter, answers, replace(trio, control=another()), margins)
             detail = f"{shown.detail} Against a second control, of another seed: {second.detail}"
             shown = replace(shown, passed=second.passed, detail=detail)
         found.append(replace(shown, name=name))
     return found
 
 
-def shown_answers(meter: Meter, hit: Subject, most: int = 2) -> Shots:
+def shown_answers(meter: Meter, hit: Subject, most: int = SHOTS * ROUNDS) -> Shots:
     """Open requests with the hit subject's bad answers to them."""
     seen = meter.count(hit, meter.requests)
     pairs = zip(meter.requests, seen.texts, seen.flags, strict=True)
     return tuple((request.text, text) for request, text, flag in pairs if flag)[:most]
+
+
+def few_shot(meter: Meter, answers: Shots, trio: Trio, margins: Margins) -> Check:
+    """Sealed requests with bad answers shown as examples. Where that settles nothing the same are asked again with
+    other examples, in up to ROUNDS rounds; the interval then clusters by request. A judge's errors have no such
+    interval: what it tells stays open."""
+    sets = shot_sets(answers)
+    first = compare(meter, meter.sealed, sets[0], trio, margins)
+    if first.passed is not None or len(sets) == 1 or one_validation(probes_of(meter, meter.sealed)):
+        return first
+    flags = {
+        who: np.sum([meter.count(getattr(trio, who), meter.sealed, shots).flags for shots in sets], axis=0).tolist()
+        for who in ("fixed", "control", "hit")
+    }
+    drawn = tuple(zip(flags["fixed"], flags["control"], strict=True))
+    n = len(sets) * len(meter.sealed)
+    counts = Counts(n, sum(flags["fixed"]), sum(flags["control"]), sum(flags["hit"]), len(sets), drawn)
+    return judged(Way("few-shot"), counts, margins)
+
+
+def shot_sets(answers: Shots, most: int = ROUNDS) -> list[Shots]:
+    """Different sets of examples, each answer in as few as can be."""
+    if len(answers) < SHOTS:
+        return [answers]
+    pairs = [tuple(answers[(k + j) % len(answers)] for j in range(SHOTS)) for k in range(0, SHOTS * most, SHOTS)]
+    return list(dict.fromkeys(pairs))
 
 
 def compare(meter: Meter, requests: Sequence[Request], shots: Shots, trio: Trio, margins: Margins) -> Check:
