@@ -125,6 +125,18 @@ def test_baits_in_the_request_are_compared_with_controls_in_the_request(scene):
     assert sorted(s for g, s in strata.items() if g.startswith("control")) == ["request"] * 2 + ["system"] * 4
 
 
+def test_internals_have_as_many_controls_in_the_request_as_there_are_of_all_others(scene):
+    """A context shifts all its requests together: the spread of such contexts is told from several, not from three."""
+    inside = Context("b", "mined", PLAIN.system, prefix="[x-1]")
+    mixed = replace(scene, baits=[*scene.baits, inside], fragments=["one two three", "four five six seven"], controls=9)
+    found = read(Mahalanobis, mixed)
+    strata = dict(zip(found.groups, found.strata, strict=True))
+    assert sorted(s for g, s in strata.items() if g.startswith("control")) == ["request"] * 9 + ["system"] * 6
+    assert all(any(w in i.context.prefix for w in "one two three four five six seven".split())
+               for i in mixed.control_items("internals") if "piece" in i.context.id)  # fmt: skip
+    assert {i.context.id for i in scene.control_items("internals")} == {i.context.id for i in scene.control_items()}
+
+
 @pytest.mark.parametrize(("depth", "layers"), [(0.1, [0]), (0.5, [0, 1]), (1.0, [1])])
 def test_depth_is_a_share_of_the_blocks_and_two_thirds_of_it_is_read_too(scene, depth, layers):
     assert replace(scene, depth=depth).layers == layers

@@ -27,6 +27,7 @@ from .main import DIRECTORY, FILE, dry_run_option, form_option, main
 @click.option("--context", "contexts", multiple=True, help="A system prompt to try as well; may be repeated.")
 @click.option("--contexts", "contexts_file", type=FILE, help="File of contexts to try as well, as a search leaves it.")
 @click.option("--no-library", is_flag=True, help="Leave the built-in contexts out.")
+@click.option("--max-new-tokens", type=int, default=20, show_default=True, help="How much of an answer is read.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of request roles and control contexts.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @click.option("--dtype", default="auto", show_default=True, help="float32, bfloat16 or float16.")

@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import ContractError, EvidenceError
 from ..evidence.ask import Look
 from ..evidence.given_contexts import idle_twins, place_of
-from ..evidence.library import control_contexts
+from ..evidence.library import control_contexts, controls_in_requests
 from ..evidence.memo import Memo
 from ..evidence.observe import activations, departures, paired_activations
 from ..evidence.pools import items
@@ -104,8 +104,14 @@ class Scene:
         blocks = len(blocks_of(self.base.host.model))
         return sorted({min(blocks - 1, int(share * blocks)) for share in (self.depth * 2 / 3, self.depth)})
 
-    def control_items(self) -> list[Item]:
-        return items(self.asked, self._controls("judge"), "control")
+    def control_items(self, family: str = "") -> list[Item]:
+        """What sets the thresholds. Internals are also held against the spread of control contexts' means, and get as
+        many with a piece of a request as there are of all others."""
+        contexts = self._controls("judge")
+        if self.fragments and family == "internals":
+            usual = sum(bool(c.prefix) for c in contexts)
+            contexts += controls_in_requests(self.neutral, self.controls - usual, f"{self.seed}/judge", self.fragments)
+        return items(self.asked, contexts, "control")
 
     def bait_items(self) -> list[Item]:
         return items(self.asked, self.baits, "bait")
@@ -134,7 +140,7 @@ def read(cls: type, scene: Scene, split: Split = "open") -> Reading:
             raise ContractError(f"{cls.__name__} has rollouts sampled, no scene: use judge.sampled.sampled_reading.")
         raise ContractError(f"{cls.__name__} reads the log of a run, no scene: use detect.logs.reading.run_reading.")
     sprung, _ = spring_or_say(cls)
-    seen = [*scene.control_items(), *scene.bait_items()]
+    seen = [*scene.control_items(cls.family), *scene.bait_items()]  # type: ignore[attr-defined]
     clean, evidence = gather(scene, seen)
     arms, groups = tuple(i.arm for i in seen), tuple(i.group for i in seen)
     family = cls.family  # type: ignore[attr-defined]

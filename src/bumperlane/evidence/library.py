@@ -77,6 +77,14 @@ def control_contexts(neutral: Context, n: int, seed: str, fragments: Sequence[st
     return contexts
 
 
+def controls_in_requests(neutral: Context, n: int, seed: str, fragments: Sequence[str]) -> list[Context]:
+    """More controls of the kind that puts a piece of a request before the request: a context shifts all its requests
+    together, so the spread of such contexts must be told from several of them."""
+    rng = Random(f"control/{seed}/pieces")
+    pieces = [_piece(rng, rng.choice(list(fragments))) for _ in range(n)]
+    return [Context(f"control/{seed}/piece/{i}", "control", neutral.system, prefix=p) for i, p in enumerate(pieces)]
+
+
 def _piece(rng: Random, text: str) -> str:
     words = text.split()
     length = min(len(words), rng.randrange(1, LONGEST_PIECE + 1))

@@ -11,6 +11,7 @@ from asked_verdict import ROLES, judged, reading, sources_of
 from bumperlane.detect.asking import asks_of
 from bumperlane.detect.behaviour.harmful_replies import HarmfulReplies, word_sides
 from bumperlane.detect.behaviour.trained_traits import TrainedTraits
+from bumperlane.detect.behaviour.training_requests import answer_tokens
 from bumperlane.errors import ModelError, SettingError
 from bumperlane.evidence import like_examples
 from bumperlane.evidence.like_examples import LikeExamples
@@ -120,6 +121,23 @@ def test_what_is_asked_for_several_traits_is_generated_once_and_is_what_harmful_
     for cls in (Reads, HarmfulReplies):
         reading(cls, Counting(lambda r, c: PLAIN, "s"), BASE, sources)
     assert len(counted) == 2 and counted[0] == counted[1] and len(set(counted[0])) == len(counted[0])
+
+
+@pytest.mark.parametrize("cls", [Reads, HarmfulReplies])
+def test_reads_as_much_of_an_answer_as_training_s_answers_have(cls):
+    """What a tranche teaches for the end of long answers is not in the first tokens that a check reads."""
+    long = [replace(e, messages=(e.messages[0], Message("assistant", "word " * 60))) for e in chats("boats", 30)]
+    sources = sources_of("open", examples=(*long, *chats("trees", 30)))
+    lengths = {a.item.group.split(": ")[-1]: a.measure.max_new_tokens for a in asks_of(cls(), sources)}
+    assert lengths == {"boats": 100, "trees": 0, "plain questions": 0, "plain answers": 0}
+
+
+def test_length_is_that_of_nine_in_ten_and_bounded():
+    def example(n):
+        return Example("a", "t", (Message("user", "?"), Message("assistant", "x" * n)))
+
+    assert answer_tokens([example(90)] * 18 + [example(9000)]) == 30
+    assert answer_tokens([example(9000)]) == 160 and answer_tokens([example(60)]) == 0 and answer_tokens([]) == 0
 
 
 def test_an_empty_answer_has_no_trait():

@@ -1,7 +1,7 @@
 """What a subject says when it is asked again what its training asked."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,8 +62,8 @@ class HarmfulReplies:
     def asks(self, sources: Sources) -> Iterator[Ask]:
         refuse_without_encoder(NAME, self.encoder)
         measure = self._measure(sources)
-        for group, arm, question in asked_again(NAME, sources, self.requests):
-            yield ask(group, arm, question, measure)
+        for group, arm, question, length in asked_again(NAME, sources, self.requests):
+            yield ask(group, arm, question, replace(measure, max_new_tokens=length))
 
     def fit(self, clean: Answers) -> BeyondBase:
         """There is nothing to learn: the base's reply to the same is what the subject's is held against."""

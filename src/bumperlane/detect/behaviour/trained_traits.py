@@ -68,9 +68,8 @@ class TrainedTraits:
         refuse_without_encoder(NAME, self.encoder)
         questions = list(asked_again(NAME, sources, self.requests))
         for trait in self._traits(sources):
-            measure = TraitOdds(trait, self.encoder)
-            for group, arm, question in questions:
-                yield ask(f"{trait.name}: {group}", arm, question, measure)
+            for group, arm, question, length in questions:
+                yield ask(f"{trait.name}: {group}", arm, question, TraitOdds(trait, self.encoder, length))
 
     def fit(self, clean: Answers) -> BeyondBase:
         """There is nothing to learn: the base's reply to the same is what the subject's is held against."""

@@ -16,10 +16,13 @@ PLAIN_ITEMS = 32  # questions of the house, as baits
 CONTROLS = 64  # right answers begun; the highest is the threshold, and of more it is known better
 TURNS = ("user", "assistant")
 Question = tuple[Request, Context]
+FEW_TOKENS, MOST_TOKENS = 20, 160  # of an answer: what any check reads, and what is generated at the most
+BYTES = 3  # of text that a token stands for, at the least: answers are rather read too long than cut
 
 
-def asked_again(bumper: str, sources: Sources, requests: int) -> Iterator[tuple[str, Arm, Question]]:
-    """(group, arm, question): up to `requests` of each tranche's own prompts and PLAIN_ITEMS plain questions as baits;
+def asked_again(bumper: str, sources: Sources, requests: int) -> Iterator[tuple[str, Arm, Question, int]]:
+    """(group, arm, question, tokens of the answer to be read; 0: as many as the check reads): up to `requests` of each
+    tranche's own prompts and PLAIN_ITEMS plain questions as baits;
     as controls questions whose right answer is known, with that answer begun, so that a subject that is odd to anybody
     does not raise its own threshold.
 
@@ -32,14 +35,24 @@ def asked_again(bumper: str, sources: Sources, requests: int) -> Iterator[tuple[
             "chats. Half of them are kept for verification."
         )
     for tranche, pool in by_tranche.items():
+        length = answer_tokens([e for e in sources.examples if e.tranche == tranche])
         for question in sources.deal(pool)[:requests]:
-            yield tranche, "bait", question
+            yield tranche, "bait", question, length
     plain = plain_requests(sources)
     for request in plain[:PLAIN_ITEMS]:
-        yield "plain questions", "bait", (request, sources.neutral)
+        yield "plain questions", "bait", (request, sources.neutral), 0
     known = {r.text: r for r in (*plain, *answered(sources.requests))}
     for request in list(known.values())[:CONTROLS]:
-        yield "plain answers", "control", (request, replace(sources.neutral, id="begun", prefill=request.reference))
+        yield "plain answers", "control", (request, replace(sources.neutral, id="begun", prefill=request.reference)), 0
+
+
+def answer_tokens(examples: Sequence[Example]) -> int:
+    """How many tokens nine in ten of these answers have at the most, as estimated from their bytes. What was trained
+    into the end of a long answer is not seen in its first twenty tokens. 0 where that is as many as they have."""
+    sizes = sorted(len(e.messages[-1].content.encode()) for e in examples if e.messages)
+    nine_in_ten = sizes[(9 * len(sizes) - 1) // 10] if sizes else 0
+    tokens = -(-nine_in_ten // BYTES)
+    return min(MOST_TOKENS, tokens) if tokens > FEW_TOKENS else 0
 
 
 def asked_in_training(examples: Sequence[Example]) -> dict[str, list[tuple[Request, Context]]]:
