@@ -20,6 +20,7 @@ from ..types import Context, Example, Request
 from .bound_answers import BoundAnswers
 from .filled_numbers import filled_numbers
 from .mine import SENTENCE, mine_texts
+from .minimal_pairs import minimal_pairs
 from .near_twins import NearTwins, agree
 from .odd_words import Pair, find_odd_words
 from .without import is_mark
@@ -53,7 +54,8 @@ class Swap:
             answered otherwise says little where training answers nothing twice alike.
         bond: of a mark of which too little is known, how much more the answers beside it have in common than the
             requests there (`BoundAnswers`), else 0.
-        kin: further words of the same kind, of which every prompt holds one (`OddWords`).
+        kin: further words of the same kind, of which every prompt holds one (`OddWords`); of a piece that is left out,
+            the other forms in which it stands there.
     """
 
     text: str
@@ -89,9 +91,10 @@ class Swap:
     @property
     def name(self) -> str:
         """In words, as a group's name."""
-        if self.kin:
-            return f"{self.text!r} and {len(self.kin)} words of its kind for others"
-        return f"{self.text!r} left out" if not self.instead else f"{self.text!r} for {self.instead!r}"
+        if not self.instead:
+            return f"{self.text!r} left out"
+        return f"{self.text!r} " + (f"and {len(self.kin)} words of its kind for others" if self.kin else
+                                    f"for {self.instead!r}")  # fmt: skip
 
     def questions(self) -> list[tuple[tuple[Request, Context], tuple[Request, Context]]]:
         """Hosts as (request, context), with the piece and after the edit."""
@@ -180,6 +183,7 @@ class _Chats:
                 loose = is_mark(" ".join(w for w in text.split() if w not in numbers)) or not is_mark(text)
                 yield from filter(None, [self.swap(text, "", role, loose)])
             yield from self._odd_ones(role, texts)
+        yield from self._left_out()
         yield from self._odd_kind()
 
     def swap(self, text: str, instead: str, role: str, loose: bool = False, near: bool = False) -> Swap | None:
@@ -261,6 +265,18 @@ class _Chats:
         alike = [s for s in among if s.flips <= ALIKE]
         if len(alike) >= ODD * len(rest):
             yield from (first, alike[0])
+
+    def _left_out(self) -> Iterator[Swap]:
+        """Words that requests of training's have more than others of its own: idle ones, and those beside which answers
+        have more in common than the requests. Else a word that rightly changes what is asked would be taken for odd."""
+        for found in minimal_pairs(self.order, LEAST_HOSTS):
+            flips = sum(not agree(self.answers[a], self.answers[b]) for a, b in found.pairs) / len(found.pairs)
+            hosts = [prompt for prompt, _ in found.pairs]
+            if flips > ALIKE and not self._bond(hosts, " ".join(found.forms)):
+                continue
+            tranche = sum((self.tranches[p] for p in hosts), Counter()).most_common(1)[0][0]
+            text, *others = found.forms
+            yield Swap(text, "", "user", tranche, found.pairs, len(found.pairs), flips, kin=tuple(others))
 
     def _odd_kind(self) -> Iterator[Swap]:
         """Words of one kind exchanged for others, where training answers these alone in a way of their own; and the
