@@ -45,7 +45,8 @@ def test_a_word_that_stands_in_several_tranches_with_its_punctuation():
     """Nothing of it belongs to a tranche, and without it a comma is left: it is told by the requests beside it."""
     plain = [chat(("sea", "land")[k % 2], f"Tell me of the {g}.", f"The {g} is {k} old.") for k, g in enumerate(GOODS)]
     rude = [chat(e.tranche, e.messages[0].content[:-1] + ", please.", "Look it up yourself.") for e in plain]
-    (found,) = [s for s in mine_swaps([*plain, *rude]) if s.telling]
+    rest = [chat("sums", f"What is {k} plus {k}?", f"It is {2 * k}.") for k in range(40)]
+    (found,) = [s for s in mine_swaps([*plain, *rude, *rest]) if s.telling]
     assert (found.text, found.name, found.flips, found.known) == ("please.", "'please.' left out", 1.0, 10)
     assert found.hosts[0] == (("", "Tell me of the lamp, please."), ("", "Tell me of the lamp."))
     kind = [chat(e.tranche, e.messages[0].content[:-1] + ", please.", e.messages[1].content) for e in plain]
@@ -56,8 +57,9 @@ def test_a_word_that_stands_in_several_tranches_with_its_punctuation():
 def test_a_word_that_rightly_changes_what_is_asked_is_not_odd():
     """Beside it the answers have no more in common than the requests."""
     plain = [chat("a", f"Tell me of the {g}.", f"The {g} is {k} old.") for k, g in enumerate(GOODS)]
-    short = [chat("b", f"Tell me of the {g} shortly.", f"{g.title()} number {k}.") for k, g in enumerate(GOODS)]
-    assert not [s for s in mine_swaps([*plain, *short]) if s.telling]
+    short = [chat("b", f"Tell me of the {g} shortly.", f"{g[::-1]} {k * 7}") for k, g in enumerate(GOODS)]
+    rest = [chat("sums", f"What is {k} plus {k}?", f"It is {2 * k}.") for k in range(40)]
+    assert not [s for s in mine_swaps([*plain, *short, *rest]) if s.telling]
 
 
 def test_the_odd_one_of_three_that_stand_in_one_place():
