@@ -35,11 +35,11 @@ def minimal_pairs(prompts: Sequence[Prompt], least: int) -> list[MinimalPairs]:
     plain: dict[Prompt, tuple[tuple[str, ...], tuple[str, ...]]] = {}
     first: dict[tuple[str, tuple[str, ...]], Prompt] = {}
     for prompt in prompts:
-        raw = prompt[1].split()
-        if len(raw) <= LONGEST_REQUEST:
-            words = tuple(BARE.sub("", word).casefold() for word in raw)
-            plain[prompt] = tuple(raw), words
-            first.setdefault((prompt[0], tuple(filter(None, words))), prompt)
+        said = tuple(prompt[1].split())
+        if len(said) <= LONGEST_REQUEST:
+            bare = tuple(BARE.sub("", word).casefold() for word in said)
+            plain[prompt] = said, bare
+            first.setdefault((prompt[0], tuple(filter(None, bare))), prompt)
     found: dict[tuple[str, ...], dict[Prompt, tuple[str, Prompt]]] = defaultdict(dict)
     for prompt, (raw, words) in plain.items():
         for start in range(len(words)):
