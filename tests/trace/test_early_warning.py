@@ -176,8 +176,11 @@ def test_a_look_counts_what_stands_above_controls_in_the_same_kind_of_place(open
     found = look_at(open_tiny, mahalanobis, place, asked)
     assert (found.n, found.controls, found.fresh, found.why_blind) == (8, 48, True, "")
     assert found == look_at(open_tiny, mahalanobis, place, asked) and found.tolerated >= 0.1
-    before = look_at(open_tiny, mahalanobis, replace(place, context=Context("p", "mined", "Be brief.", "Hark")), asked)
-    assert before.controls == 16, "two of six control contexts stand before the request"
+    inside = replace(place, context=Context("p", "mined", "Be brief.", "Hark"))
+    read = look_at(open_tiny, mahalanobis, inside, asked)
+    assert (read.controls, read.why_blind) == (48, ""), "internals have six control contexts before the request"
+    before = look_at(open_tiny, find_bumper("PairedContexts"), inside, asked)
+    assert before.controls == 16, "answers have two of them there"
     assert before.why_blind == "16 control items cannot set a threshold at 0.05: 3 are missing." and before.n == 0
 
 
