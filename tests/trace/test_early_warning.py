@@ -179,8 +179,8 @@ def test_a_look_counts_what_stands_above_controls_in_the_same_kind_of_place(open
     inside = replace(place, context=Context("p", "mined", "Be brief.", "Hark"))
     read = look_at(open_tiny, mahalanobis, inside, asked)
     assert (read.controls, read.why_blind) == (48, ""), "internals have six control contexts before the request"
-    before = look_at(open_tiny, find_bumper("PairedContexts"), inside, asked)
-    assert before.controls == 16, "answers have two of them there"
+    few = SimpleNamespace(**{**vars(open_tiny), "settings": replace(open_tiny.settings, controls=2)})
+    before = look_at(few, mahalanobis, inside, asked)
     assert before.why_blind == "16 control items cannot set a threshold at 0.05: 3 are missing." and before.n == 0
 
 
