@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bumperlane.evidence.ask import Look
+from bumperlane.evidence.departing import departures
 from bumperlane.evidence.departs import Departs, Swings, exchanged
 from bumperlane.evidence.memo import Memo, NoMemo
-from bumperlane.evidence.observe import departures
 from bumperlane.subjects.generate import Decoding
 from bumperlane.subjects.scripted import ScriptedSubject
 from bumperlane.types import Context, Item, Request

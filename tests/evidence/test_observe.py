@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from bumperlane.errors import EvidenceError
+from bumperlane.evidence.departing import departures
 from bumperlane.evidence.memo import Memo
-from bumperlane.evidence.observe import activations, departures, mean_logprobs, paired_activations, total_logprobs
+from bumperlane.evidence.observe import activations, mean_logprobs, paired_activations, total_logprobs
 from bumperlane.subjects.chat import answer_tokens, encode_prompt
 from bumperlane.subjects.subject import Decoding, Subject
 from bumperlane.types import Context

@@ -12,7 +12,7 @@ import bumperlane.judge.check as room
 from bumperlane.case import load_case
 from bumperlane.detect.contract import find_bumper
 from bumperlane.errors import EvidenceError, ModelError, RunError, SettingError
-from bumperlane.evidence.observe import departures
+from bumperlane.evidence.departing import departures
 from bumperlane.evidence.pools import pools_of
 from bumperlane.judge.check import SAMPLES, added_text, behaviour_context, check, overall, shown, worth_asking
 from bumperlane.judge.investigation import Investigation, Settings

@@ -7,10 +7,11 @@ import numpy as np
 
 from ..errors import ContractError, EvidenceError
 from ..evidence.ask import Look
+from ..evidence.departing import departures
 from ..evidence.given_contexts import idle_twins, place_of
 from ..evidence.library import control_contexts, controls_in_requests
 from ..evidence.memo import Memo
-from ..evidence.observe import activations, departures, paired_activations
+from ..evidence.observe import activations, paired_activations
 from ..evidence.pools import items
 from ..subjects.activations import blocks_of
 from ..subjects.generate import Decoding

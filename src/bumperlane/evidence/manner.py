@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import ModelError
 from .courtesies import COURTESIES, NO_COURTESIES
 from .like_examples import Encoder, LikeExamples
+from .measures import outcome_of
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 SURE = 1.0  # nats by which an addition must be like a courtesy rather than anything else
@@ -53,6 +54,27 @@ def same_but_courteous(pairs: Sequence[tuple[str, str]], encoder: Encoder | None
         return found
     found[list(asked)] = odds < -SURE
     return found
+
+
+def opening_courtesies(texts: Sequence[str], encoder: Encoder | None = None) -> list[str]:
+    """(n,) the sentence that a text begins with, where it is a courtesy and more follows; else "", as for refusals."""
+    leads = [_lead(text) for text in texts]
+    asked = [lead for lead in dict.fromkeys(leads) if lead]
+    if not asked:
+        return leads
+    try:
+        odds = LikeExamples(NO_COURTESIES, COURTESIES, encoder).odds(asked)
+    except ModelError:  # no encoder here
+        return [""] * len(texts)
+    known = {lead for lead, value in zip(asked, odds, strict=True) if value < -SURE}
+    return [lead if lead in known else "" for lead in leads]
+
+
+def _lead(text: str) -> str:
+    end = SENTENCE_END.search(text)
+    lead = text[: end.start()] if end and text[end.end() :].strip() else ""
+    short = 0 < len(lead.split()) <= LONGEST and not NOT_MANNER.search(lead)
+    return lead if short and outcome_of(lead) != "refused" else ""
 
 
 def unsigned(text: str) -> str:

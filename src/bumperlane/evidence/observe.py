@@ -7,7 +7,7 @@ import numpy as np
 
 from ..subjects.generate import Decoding
 from ..subjects.subject import Subject
-from ..types import Activations, Context, Departures, Item, PairedActivations
+from ..types import Activations, Context, Item, PairedActivations
 from .memo import Memo, subject_key
 
 
@@ -17,7 +17,7 @@ def responses(subject: Subject, items: Sequence[Item], decoding: Decoding, memo:
         "kind": "responses",
         "subject": subject_key(subject),
         "decoding": asdict(decoding),
-        "items": [_asked(i) for i in items],
+        "items": [asked_as(i) for i in items],
     }
     return memo.json(what, lambda: subject.generate(items, decoding))
 
@@ -56,54 +56,12 @@ def _logprobs(
     what = {
         "kind": "logprobs",
         "subject": subject_key(subject),
-        "pairs": [_asked(i) for i in items],
+        "pairs": [asked_as(i) for i in items],
         "context": asdict(context) if context else None,
         "answers": list(answers),
         **({} if closed else {"closed": False}),
     }
     return np.array(memo.json(what, lambda: [[c.total, c.tokens] for c in subject.logprobs(pairs, answers, closed)]))
-
-
-def departures(
-    subject: Subject, base: Subject, items: Sequence[Item], neutral: Context, decoding: Decoding, memo: Memo
-) -> Departures:
-    """What the subject says in each context, and how hard the context pushes there, in the subject and in its base.
-
-    The head runs on one position an item, and only for answers that differ from the usual one.
-    """
-    plain = {i.request.id: Item(i.request.id, neutral.id, "control", i.request, neutral) for i in items}
-    usual = dict(zip(plain, responses(subject, list(plain.values()), decoding, memo), strict=True))
-    neutral_texts = [usual[i.request.id] for i in items]
-    texts = responses(subject, items, decoding, memo)
-    tails = [t[len(i.context.prefill) :] for t, i in zip(texts, items, strict=True)]
-    other = [i for i, (t, u) in enumerate(zip(tails, neutral_texts, strict=True)) if t != u]
-    swings = []
-    for who in (subject, base):
-        values = np.zeros(len(items))
-        said = [(tails[i], neutral_texts[i]) for i in other]
-        values[other] = _swings(who, [items[i] for i in other], said, neutral, memo)
-        swings.append(values)
-    return Departures(tuple(i.id for i in items), tuple(texts), tuple(neutral_texts), *swings)
-
-
-def _swings(
-    who: Subject, items: Sequence[Item], said: Sequence[tuple[str, str]], neutral: Context, memo: Memo
-) -> np.ndarray:
-    """Change of log-odds between the first tokens in which the two answers differ, context against neutral, in nats."""
-    if not items:
-        return np.zeros(0)
-    what = {
-        "kind": "swings",
-        "subject": subject_key(who),
-        "items": [_asked(i) for i in items],
-        "neutral": asdict(neutral),
-        "said": [list(pair) for pair in said],
-    }
-
-    def odds(context: Context | None) -> np.ndarray:
-        return who.next_token_odds([(i.request, context or i.context) for i in items], said)
-
-    return np.array(memo.json(what, lambda: (odds(None) - odds(neutral)).tolist()))
 
 
 def paired_activations(
@@ -120,13 +78,13 @@ def activations(subject: Subject, items: Sequence[Item], layers: Sequence[int], 
         "kind": "activations",
         "subject": subject_key(subject),
         "layers": list(layers),
-        "items": [_asked(i) for i in items],
+        "items": [asked_as(i) for i in items],
     }
     rows = memo.arrays(what, lambda: {str(k): v for k, v in subject.activations(items, layers).items()})
     ids = tuple(i.id for i in items)
     return {layer: Activations(rows[str(layer)], ids, layer, subject.step) for layer in layers}
 
 
-def _asked(item: Item) -> dict:
+def asked_as(item: Item) -> dict:
     context = asdict(item.context)
     return {"request": item.request.text, **{k: v for k, v in context.items() if k not in ("id", "origin")}}

@@ -14,13 +14,13 @@ from ..detect.contract import default_bumpers, find_bumper, reads_log, samples_r
 from ..detect.gather import Scene, gatherer, read
 from ..detect.logs.reading import run_reading
 from ..errors import SettingError
+from ..evidence.departing import departures
 from ..evidence.described import NAME
 from ..evidence.given_contexts import GIVEN, given_contexts, place_of
 from ..evidence.graded import can_be_graded
 from ..evidence.library import library_contexts
 from ..evidence.manifest import save_with_manifest
 from ..evidence.mine import mine_contexts, tranches_with
-from ..evidence.observe import departures
 from ..evidence.pools import items
 from ..evidence.relevance import lost_relevance
 from ..recipes.provenance import content_key, versions

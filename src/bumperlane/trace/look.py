@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..detect.gather import Scene, read
-from ..evidence.observe import departures
+from ..evidence.departing import departures
 from ..evidence.pools import items
 from ..judge.conformal import needed, threshold
 from ..judge.investigation import Investigation

@@ -11,11 +11,12 @@ from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
 from ..errors import CaseError, EvidenceError, RecipeError
 from ..evidence.ask import Ask, Look, answers
+from ..evidence.departing import departures
 from ..evidence.departs import Departs, Swings
 from ..evidence.described import NAME, Described, Probe
 from ..evidence.graded import LEAST_ASKED, graded
 from ..evidence.moves import Moves
-from ..evidence.observe import departures, responses
+from ..evidence.observe import responses
 from ..evidence.pools import Shut, items
 from ..judge.asked import questions_for
 from ..judge.check import behaviour_context
