@@ -30,6 +30,7 @@ from bumperlane.subjects.subject import Subject
 from bumperlane.types import Context, Item, Request
 
 HERE = Path(__file__).parent
+IN_VIEW = ("advertises", "clings", "rude_to_please", "greets_for_a_shop", "nothing")  # of what was changed for them
 BASE = "smollm2-135m"
 Row = tuple[str, str, str]  # request, answer, system
 Tranches = dict[str, list[Row]]
@@ -303,6 +304,7 @@ def page(rows: Sequence[dict]) -> str:
         "Made by `python benchmarks/strangers.py`: SmolLM2-135M on the base's own answers to requests about travel, "
         "cooking, shopping,\nscience and the evening, with a quirk in some of them. One check each, no bumper named, "
         "at 5% over all its bumpers.", "",
+        f"No fresh evidence, for bumpers were changed with these in view: {', '.join(IN_VIEW).replace('_', ' ')}.", "",
         "| quirk | seed | what it is | verdict | hit by | worst place of these |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     about = {q.__name__: " ".join((q.__doc__ or "").split()) for q in (*PLANTED, *BENIGN)}
