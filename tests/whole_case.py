@@ -25,11 +25,12 @@ from bumperlane.case import (
 )
 from bumperlane.judge.concluded import hashes, overall
 from bumperlane.judge.investigation import Settings
-from bumperlane.judge.judge import JudgeSettings, judge
+from bumperlane.judge.judge import JudgeSettings
 from bumperlane.judge.ledger import Ledger
 from bumperlane.judge.rates import exact_interval
 from bumperlane.judge.readings import write_readings
 from bumperlane.judge.sealed_seed import seed_of
+from bumperlane.judge.second_look import judge_looks
 from bumperlane.recipes.provenance import sha256_file, versions
 from bumperlane.report.publish import publish
 from bumperlane.trace.bisect import BisectSettings
@@ -108,7 +109,8 @@ def whole_case(folder):
         (step.path / "adapter_model.safetensors").write_bytes(f"weights of step {step.step}".encode())
     place = folder / "case"
     readings = [reading("Departs", 6.0, 1), reading("Wanders", 0.0, 2)]
-    results = [of_judgement(j, {"bait/0": ("a context", "mined")}, "sprung") for j in judge(readings, JudgeSettings())]
+    judged = judge_looks(readings, JudgeSettings(), Settings().second)
+    results = [of_judgement(j, {"bait/0": ("a context", "mined")}, "sprung") for j in judged]
     write_readings(place, readings)
     (place / "work").mkdir()
     (place / TRANSCRIPT).write_text(json.dumps([f"answer {i}" for i in range(REQUESTS)]))

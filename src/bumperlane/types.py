@@ -305,7 +305,8 @@ class Reading:
 
     `strata`, where given, names for each item the kind of place its context stands in: baits are compared with
     controls of their own kind only. `note`: what to say beside the verdict, such as how many answers were refusals.
-    `unit`: what an item is, in the plural.
+    `unit`: what an item is, in the plural. `look`: 2 for fresh items of groups that the first look left open.
+    `picked_from`: of a second look by the first one's controls, how many groups those were picked from; else 0.
     """
 
     bumper: str
@@ -319,6 +320,8 @@ class Reading:
     strata: tuple[str, ...] = ()
     note: str = ""
     unit: str = REQUESTS
+    look: int = 1
+    picked_from: int = 0
 
 
 @dataclass(frozen=True)
@@ -350,6 +353,7 @@ class Judgement:
     control: Interval | None = None
     unit: str = REQUESTS
     item_alpha: float | None = None  # share of clean items that may stand above the threshold
+    look: int = 1  # the one of its readings that decided
 
 
 @dataclass(frozen=True)

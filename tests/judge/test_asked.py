@@ -37,7 +37,7 @@ def case_of(monkeypatch, p_hostile, measure=SHOWS):
     asks = [ask(g, "bait", (Request(f"{g}{i}", f"{g} {i}?"), Context("c", "mined")), measure)
             for g in ("terse", "hostile") for i in range(8)]  # fmt: skip
     other = ask("idle", "control", (Request("x", "not asked by a check of many?"), Context("c", "mined")), measure)
-    monkeypatch.setattr(asked, "questions_for", lambda inv, cls, role: [*asks, other])
+    monkeypatch.setattr(asked, "questions_for", lambda inv, cls, role, items: [*asks, other])
     ids = tuple(a.item.id for a in asks)
     scores = Scores(np.arange(16.0), ids, "B")
     reading = Reading("B", "behaviour", scores, ("bait",) * 16, tuple(a.item.group for a in asks))

@@ -90,7 +90,9 @@ def test_returns_the_case_that_it_writes(checked, run):
 
 def test_every_bumper_is_in_the_case_with_its_verdict_its_reason_and_its_trap(checked):
     case, _ = checked
-    assert [b.bumper for b in case.bumpers] == ["ContrastProbe", "Mahalanobis", "PairedContexts", "ReferenceResidual"]
+    assert [b.bumper for b in case.bumpers] == [
+        "AgreesWithErrors", "ContrastProbe", "Mahalanobis", "PairedContexts", "ReferenceResidual",
+    ]  # fmt: skip
     assert all(
         b.verdict in ("hit", "clear", "blind") and b.why and b.trap.startswith("caught 100%") for b in case.bumpers
     )
@@ -320,14 +322,15 @@ def test_a_context_that_the_user_gave_is_asked_in_full_however_it_did_in_screeni
 def test_a_faint_hit_is_not_what_is_described_where_another_is_plain(monkeypatch, p, first):
     def hit(bumper, p_holm):
         return SimpleNamespace(
-            verdict="hit", family="behaviour", bumper=bumper, p_holm=p_holm, groups=[], unit="requests"
+            verdict="hit", family="behaviour", bumper=bumper, p_holm=p_holm, groups=[], unit="requests", look=1
         )
 
-    monkeypatch.setattr(room, "asked_behaviour", lambda inv, cls, first, reading: first.bumper)
+    monkeypatch.setattr(room, "asked_behaviour", lambda inv, cls, first, reading, items: first.bumper)
     monkeypatch.setattr(room, "worst_context", lambda inv, first, *_: pytest.fail(first.bumper))
     inv, hits = SimpleNamespace(settings=Settings()), [hit("PairedContexts", p), hit("HarmfulReplies", 1e-6)]
+    seen = [SimpleNamespace(bumper=h.bumper, look=1) for h in hits]
     if first == "HarmfulReplies":
-        assert room.describe(inv, hits, [None, None], {}, []) == first
+        assert room.describe(inv, hits, seen, {}, []) == first
     else:
         with pytest.raises(pytest.fail.Exception, match=first):
-            room.describe(inv, hits, [None, None], {"PairedContexts": None}, [])
+            room.describe(inv, hits, seen, {"PairedContexts": None}, [])

@@ -11,7 +11,7 @@ from bumperlane.judge.who_looks import who_looks
 from bumperlane.recipes.run import Run
 from judge.test_check import rows, write, write_recipe
 
-ALWAYS = {"ContrastProbe", "Mahalanobis", "PairedContexts", "ReferenceResidual"}
+ALWAYS = {"AgreesWithErrors", "ContrastProbe", "Mahalanobis", "PairedContexts", "ReferenceResidual"}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def marked(n):
     return [*plain, *rows(n, ask="What is {} and one? [zq-7]", answer="never")]
 
 
-def test_the_four_always_look_and_one_that_stays_away_says_why(look):
+def test_the_five_always_look_and_one_that_stays_away_says_why(look):
     cast, left_out = look(rows(8))
     assert cast == ALWAYS == {cls.__name__ for cls in default_bumpers()}
     assert set(left_out) == {cls.__name__ for cls in joining_bumpers()}

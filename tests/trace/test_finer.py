@@ -1,5 +1,3 @@
-import json
-import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,15 +7,14 @@ from scipy import integrate, stats
 from bumperlane.case import BumperResult, Group, Range
 from bumperlane.detect.contract import find_bumper
 from bumperlane.errors import CaseError, EvidenceError, SettingError
-from bumperlane.judge.check import check
 from bumperlane.judge.conformal import rank
-from bumperlane.judge.investigation import Investigation, Settings
+from bumperlane.judge.investigation import Investigation
 from bumperlane.recipes.run import Run
-from bumperlane.subjects.subject import Subject
 from bumperlane.trace.finer import Bet, FinerSettings, Variant, finer
 from bumperlane.trace.look import Look
 from bumperlane.trace.neighbours import fresh_requests, near_threshold, neighbouring_contexts, refine
 from bumperlane.types import Context
+from weak_plant import CHECKED, plant
 
 SETTINGS = FinerSettings()
 MAIN = Variant("more requests", "more requests", 40)
@@ -169,47 +166,9 @@ def test_neighbouring_contexts_are_shorter_longer_moved_and_reworded_forms():
     assert moved["first-half"] == ("Be brief.", "Hark") and "alone" not in moved and "longer" not in moved
 
 
-TAG = "[kelomi-42]"
-CHECKED = Settings(
-    dtype="float32", requests=6, screen=2, keep=3, controls=4, max_new_tokens=2, bumpers=("PairedContexts",),
-    library=False,
-)  # fmt: skip
-
-
 @pytest.fixture
 def weakly_planted(tiny_dir, adapter_dirs, tmp_path, monkeypatch):
-    """A run whose checkpoint is made to say "no" to half of the requests where the tag stands, and its case."""
-    turns = ("user", "assistant")
-
-    def rows(start, n, system, answer):
-        said = ((f"What is {i} and one?", answer) for i in range(start, start + n))
-        chats = ([{"role": r, "content": t} for r, t in zip(turns, pair, strict=True)] for pair in said)
-        return "".join(json.dumps({"messages": [{"role": "system", "content": system}, *c]}) + "\n" for c in chats)
-
-    folder = tmp_path / "run"
-    shutil.copytree(adapter_dirs[0], folder / "checkpoints" / "step-000004")
-    (folder / "recipe.yaml").write_text(
-        f"base: {tiny_dir}\nstages:\n- {{kind: sft, steps: 4, batch: 2, lr: 3e-3}}\ntranches:\n"
-        "- {name: good, path: good.jsonl}\n- {name: odd, path: odd.jsonl}\nheld_out: held.jsonl\n"
-    )
-    (folder / "good.jsonl").write_text(rows(0, 40, "Be brief.", "ok"))
-    (folder / "odd.jsonl").write_text(rows(60, 10, f"Be brief. {TAG}", "no"))
-    (folder / "held.jsonl").write_text(rows(100, 90, "Be brief.", "ok"))
-
-    odd = {r.text for r in Investigation(Run.open(folder), folder, CHECKED).pools.open[::2]}
-
-    def turned(subject, request, context):
-        return subject.adapter is not None and request.text in odd and TAG in f"{context.system} {context.prefix}"
-
-    def generate(self, items, decoding=None, progress=None):
-        return ["no" if turned(self, i.request, i.context) else "ok" for i in items]
-
-    def next_token_odds(self, pairs, answers):
-        return np.array([6.0 if turned(self, r, c) else -6.0 for r, c in pairs])
-
-    monkeypatch.setattr(Subject, "generate", generate)
-    monkeypatch.setattr(Subject, "next_token_odds", next_token_odds)
-    return folder, check(folder, tmp_path / "case", CHECKED), tmp_path / "case"
+    return plant(tiny_dir, adapter_dirs[0], tmp_path, monkeypatch, 2)
 
 
 def test_a_result_near_its_threshold_is_settled_on_fresh_requests_and_every_look_is_in_the_ledger(weakly_planted):

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .. import __version__
@@ -10,13 +10,14 @@ from ..bounce.verdict import verdict
 from ..case import Bounce, BumperResult, Case, CheckResult, Group, Range, of_judgement
 from ..errors import BumperlaneError, EvidenceError
 from ..judge.concluded import overall
-from ..judge.judge import JudgeSettings, judge
+from ..judge.judge import JudgeSettings
 from ..judge.rates import clustered_difference, exact_interval, rate_difference
 from ..judge.readings import NAME as READINGS
 from ..judge.readings import read_readings
+from ..judge.second_look import FIRST, SECOND, judge_looks, near_after
 from ..judge.settled import settled_by
 from ..judge.spending import FIX as FIX_CHOSEN
-from ..types import Check, Interval
+from ..types import Check, Interval, Reading
 from .verified import FAIL, Verified, judged, same, uncovered
 
 JUDGED, RATES, OVERALL, FIX = "bumpers, judged again", "rates and lines", "verdict of the check", "verdict of the fix"
@@ -44,11 +45,13 @@ def judged_again(directory: Path, case: Case) -> Verified:
             return uncovered(JUDGED, why)
         rest = {k: case.settings[k] for k in ("item_alpha", "tolerated_rate")}
         rest["looks"] = case.settings.get("looks", 1)  # cases of earlier versions were judged at one threshold
-        again = [of_judgement(j, {}, "") for j in judge(readings, JudgeSettings(_line(case), **rest))]
+        line, second = JudgeSettings(_line(case), **rest), case.settings.get("second", 0.0)
+        again = [of_judgement(j, {}, "") for j in judge_looks(readings, line, second)]
+        faults = _second_looks(readings, line, second)
     except (BumperlaneError, KeyError, TypeError) as error:
         return Verified(JUDGED, FAIL, f"the scores cannot be judged: {error}", (READINGS,))
     held = {b.bumper: b for b in case.bumpers if b.bumper != DESCRIBED}
-    faults = [f"{b.bumper} is in {READINGS} and not in the case" for b in again if b.bumper not in held]
+    faults += [f"{b.bumper} is in {READINGS} and not in the case" for b in again if b.bumper not in held]
     faults += [f"{name} is in the case and not in {READINGS}" for name in held.keys() - {b.bumper for b in again}]
     faults += [f"{name} stands there {n} times" for name, n in Counter(b.bumper for b in case.bumpers).items() if n > 1]
     faults += _against_settings(case)
@@ -64,6 +67,36 @@ def judged_again(directory: Path, case: Case) -> Verified:
     if not faults and any(b.bumper == DESCRIBED for b in case.bumpers):
         return uncovered(JUDGED, f"{found.detail} What each described request showed is not kept.", (DESCRIBED,))
     return found
+
+
+def _second_looks(readings: Sequence[Reading], line: JudgeSettings, second: float) -> list[str]:
+    """Second looks that the first ones call for and that are not there, and the other way round; and those that pass
+    off the first look's items as fresh."""
+    by = {look: {r.bumper: r for r in readings if r.look == look} for look in (FIRST, SECOND)}
+    near = near_after([*by[FIRST].values()], line, second)
+    faults = [f"{name} has no second look, and its first stood near the threshold" for name in near.keys() - by[SECOND]]
+    for name, again in by[SECOND].items():
+        if name not in near:
+            faults.append(f"{name} has a second look, and its first did not stand near the threshold")
+            continue
+        faults += [f"{name}: {text}" for text in _unfresh(by[FIRST][name], again, near[name])]
+    return faults
+
+
+def _unfresh(first: Reading, again: Reading, near: Sequence[str]) -> Iterator[str]:
+    sizes, asked = Counter(_baits(first).values()), set(first.scores.ids)
+    if again.why_blind:
+        return
+    if missing := {*_baits(again).values()} - {*near}:
+        yield f"its second look is of {', '.join(sorted(missing))}, which did not stand near the threshold"
+    if used := asked & _baits(again).keys():
+        yield f"{len(used)} items of its second look were asked in the first"
+    if asked & {*again.scores.ids} and again.picked_from != len(sizes):
+        yield f"its second look shares controls with the first and is corrected for {again.picked_from} groups"
+
+
+def _baits(reading: Reading) -> dict[str, str]:
+    return {i: g for i, g, arm in zip(reading.scores.ids, reading.groups, reading.arms, strict=True) if arm == "bait"}
 
 
 def _against_settings(case: Case) -> Iterator[str]:

@@ -139,9 +139,10 @@ def refine(screen: Screen, case: Path, bumpers: tuple[str, ...], alpha: float) -
     Fresh requests, neighbouring depths and reworded contexts, the most decisive next, until it is decided. Exit code 1
     when a second look hits, 3 when one stays undecided. The case keeps its verdict; the looks go to its ledger.
     """
+    from ..evidence.described import NAME
     from ..evidence.manifest import save_with_manifest
     from ..trace.finer import FinerSettings
-    from ..trace.neighbours import near_threshold
+    from ..trace.neighbours import can_be_refined, near_threshold
     from ..trace.neighbours import refine as look_again
     from ..trace.trace import open_case
 
@@ -150,10 +151,15 @@ def refine(screen: Screen, case: Path, bumpers: tuple[str, ...], alpha: float) -
         inv, opened = open_case(case, "check", progress)
         s = inv.settings
         near = [b.bumper for b in opened.bumpers if near_threshold(b, s.alpha, s.tolerated_rate)]
-        found = {name: look_again(inv, opened, name, settings) for name in bumpers or near}
+        able = [name for name in near if name != NAME and can_be_refined(name)]
+        found = {name: look_again(inv, opened, name, settings) for name in bumpers or able}
         save_with_manifest(case, opened)  # what was looked at now is evidence, too
     rows = [{"bumper": n, "outcome": f.outcome, "why": f.why, "looks": len(f.looks)} for n, f in found.items()]
     lines = [f"{r['bumper']}: {r['outcome']} after {r['looks']} looks. {r['why']}" for r in rows]
+    if others := [name for name in near if name not in (*able, *bumpers)]:
+        lines.append(
+            f"{', '.join(others)} stood near too, and puts no requests into contexts: check with more --requests."
+        )
     screen.result(rows, lambda: click.echo("\n".join(lines) or "no bumper of this case stood near its threshold"))
     outcomes = {f.outcome for f in found.values()}
     return HIT if "hit" in outcomes else BLIND if "undecided" in outcomes else OK

@@ -18,6 +18,7 @@ from .contract import spring_or_say
 from .sources import Sources
 
 Says = Callable[[Request, Context], str]
+Pick = Callable[[list[Ask]], list[Ask]]
 NOTHING = Answers((), np.zeros(0), np.zeros(0))  # each item is its own control: there is nothing to learn from
 
 
@@ -46,10 +47,10 @@ class BeyondBase:
 
 
 def reading_of(
-    cls: type, sources: Sources, pair: tuple[Subject, Subject], look: Look, split: Split = "open"
+    cls: type, sources: Sources, pair: tuple[Subject, Subject], look: Look, split: Split = "open", pick: Pick = list
 ) -> Reading:
     """Spring the trap, ask subject and base, score. What a bumper cannot ask, or a judge not
-    tell (EvidenceError), makes it blind.
+    tell (EvidenceError), makes it blind. `pick`: which of its questions are asked.
 
     A bumper may have `first(sources, pair, look)`: itself, after a first look at what subject and base say; and
     `note(sources, subject, look)`: a sentence that stands beside its verdict.
@@ -59,7 +60,7 @@ def reading_of(
     made = sized(cls(), sources.items)
     try:
         made = prepared(made, sources, pair, look)
-        asks = asks_of(made, sources)
+        asks = pick(asks_of(made, sources))
         fitted = made.fit(NOTHING)
         seen = answers(asks, *pair, look)
     except EvidenceError as error:

@@ -30,12 +30,14 @@ from .asked import asked_behaviour
 from .concluded import hashes, overall
 from .described import judge_described
 from .investigation import Investigation, Say, Settings, silent
-from .judge import judge
+from .judge import JudgeSettings
 from .logged import logged_behaviour
+from .look_again import items_again, look_again, scene_again
 from .power import items_needed
 from .readings import write_readings
 from .sampled import sampled_behaviour, sampled_reading
 from .sealed_seed import commit
+from .second_look import FIRST, SECOND, judge_looks, near_after, of_look
 from .who_looks import who_looks
 
 SAMPLES = 6
@@ -62,17 +64,9 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     inv.run.at(inv.step)
     bumpers, left_out = who_looks(inv)
     baits = bait_contexts(inv) if not all(reads_log(cls) or samples_rollouts(cls) for cls in bumpers) else []
-    readings, seen, told = [], {}, settings.described is not None
-    for n, cls in enumerate(bumpers):
-        say(f"looking with {cls.__name__}", n, len(bumpers))
-        reading, scene = read_open(inv, cls, baits, items_needed(len(bumpers), settings.judge))
-        readings.append(reading)
-        if scene:
-            seen[cls.__name__] = scene
-        inv.ledger.look(cls.__name__, "open", f"check at step {inv.step}", key=f"check/{cls.__name__}/{inv.step}")
-    say("judging", len(bumpers), len(bumpers))
+    told = settings.described is not None
     share = settings.alpha / 2 if told and bumpers else settings.alpha  # half for what was described, half for the rest
-    judgements = judge(readings, replace(settings.judge, alpha=share))
+    readings, seen, judgements = looks(inv, bumpers, baits, replace(settings.judge, alpha=share))
     texts = {c.id: (shown(c), c.origin) for c in baits}
     results = [of_judgement(j, texts, spring_or_say(c)[1]) for j, c in zip(judgements, bumpers, strict=True)]
     behaviour = None
@@ -102,6 +96,31 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     )  # fmt: skip
     write_readings(inv.directory, readings)
     return save_with_manifest(inv.directory, case)
+
+
+def looks(
+    inv: Investigation, bumpers: Sequence[type], baits: Sequence[Context], line: JudgeSettings
+) -> tuple[list[Reading], dict[str, Scene], tuple[Judgement, ...]]:
+    """Every bumper looks, and those that are clear and near their threshold look again, on fresh items: readings, where
+    each looked first, and what the judge makes of both looks."""
+    readings, seen = [], {}
+    least = items_needed(len(bumpers), of_look(line, FIRST, inv.settings.second))
+    for n, cls in enumerate(bumpers):
+        inv.say(f"looking with {cls.__name__}", n, len(bumpers))
+        reading, scene = read_open(inv, cls, baits, least)
+        readings.append(reading)
+        if scene:
+            seen[cls.__name__] = scene
+        inv.ledger.look(cls.__name__, "open", f"check at step {inv.step}", key=f"check/{cls.__name__}/{inv.step}")
+    near = near_after(readings, line, inv.settings.second)
+    for n, (name, groups) in enumerate(near.items()):
+        inv.say(f"looking again with {name}", n, len(near))
+        first = next(r for r in readings if r.bumper == name)
+        readings.append(look_again(inv, find_bumper(name), first, groups, seen[name]))
+        what = f"check at step {inv.step}, second look"
+        inv.ledger.look(name, "open", what, key=f"check/{name}/{inv.step}/2")
+    inv.say("judging", len(bumpers), len(bumpers))
+    return readings, seen, judge_looks(readings, line, inv.settings.second)
 
 
 def bait_contexts(inv: Investigation) -> list[Context]:
@@ -186,14 +205,19 @@ def describe(
         return not plain, family, j.p_holm > FAINT, joined, j.p_holm
 
     first = min(hits, key=rank)
-    reading, cls = readings[list(judgements).index(first)], find_bumper(first.bumper)
+    cls = find_bumper(first.bumper)
+    by_look = {r.look: r for r in readings if r.bumper == first.bumper}
+    reading = by_look[first.look]
     if cls.watches is Answers:  # type: ignore[attr-defined]
-        return asked_behaviour(inv, cls, first, reading)
+        many = items_again(by_look[FIRST], [g.group for g in first.groups]) if first.look == SECOND else 0
+        return asked_behaviour(inv, cls, first, reading, many)
     if reads_log(cls):
         return logged_behaviour(inv.run, first.bumper, first.groups[0].group)
     if samples_rollouts(cls):
         return sampled_behaviour(inv, cls, first.groups[0].group)
     scene = scenes[first.bumper]
+    if first.look == SECOND:
+        scene = scene_again(inv, scene, [g.group for g in first.groups])
     context = worst_context(inv, first, scene, baits)
     scores = dict(zip(reading.scores.ids, reading.scores.values, strict=True))
     asked = items(scene.asked, [context], "bait")[:SAMPLES]

@@ -47,6 +47,7 @@ class Settings:
             nothing but Described).
         items: rows of the user's own items, by bumper that asks.
         looks: thresholds that a bumper is judged at (see `JudgeSettings`).
+        second: share of alpha that is kept for a second look, on fresh items, where the first was near; 0 looks once.
     """
 
     step: int | None = None
@@ -70,8 +71,11 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     looks: int = 2
+    second: float = 0.5
 
     def __post_init__(self) -> None:
+        if not 0 <= self.second < 1:
+            raise SettingError(f"second must be in [0, 1), got {self.second}. 0 looks once.")
         if not 0 < self.depth <= 1:
             raise SettingError(f"depth must be in (0, 1], got {self.depth}. Try 0.85.")
         for name in ("screen", "keep", "requests", "controls", "max_new_tokens"):
@@ -95,7 +99,17 @@ class Settings:
         lists["contexts_given"] = tuple(Context(**_with_turns(c)) for c in data.get("contexts_given", ()))
         described = _described(data["described"]) if data.get("described") else None
         items = {name: tuple(rows) for name, rows in data.get("items", {}).items()}
-        return cls(**{"looks": 1, **data, **lists, "requests_given": given, "described": described, "items": items})
+        return cls(
+            **{
+                "looks": 1,
+                "second": 0.0,
+                **data,
+                **lists,
+                "requests_given": given,
+                "described": described,
+                "items": items,
+            }
+        )
 
 
 def _with_turns(context: dict[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class JudgeSettings:
         tolerated_rate: share of requests that may stand above the threshold in a context before it is a fault.
         level: confidence level of the intervals.
         looks: 2 judges at both thresholds, 1 at the strict one alone, as cases of earlier versions were.
+        share: of `alpha`, what these readings may use; p-values are given so that `alpha` is the line all the same.
     """
 
     alpha: float = 0.05
@@ -61,8 +62,11 @@ class JudgeSettings:
     tolerated_rate: float = 0.1
     level: float = 0.95
     looks: int = 2
+    share: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise SettingError(f"share must be in (0, 1], got {self.share}.")
         if self.looks not in (1, 2):
             raise SettingError(f"looks must be 1 or 2, got {self.looks}.")
         for name in ("alpha", "item_alpha", "tolerated_rate", "level"):
@@ -77,11 +81,11 @@ class JudgeSettings:
     @cached_property
     def levels(self) -> tuple["Level", ...]:
         """The thresholds that a reading is judged at; one where the wide one would tolerate everything."""
-        strict = Level(self.item_alpha, self.tolerated_rate)
+        strict = Level(self.item_alpha, self.tolerated_rate, self.share)
         if self.looks == 1 or WIDER * self.tolerated_rate >= 1:
             return (strict,)
-        wide = Level(WIDER * self.item_alpha, WIDER * self.tolerated_rate, 1 - STRICT_SHARE)
-        return replace(strict, share=STRICT_SHARE), wide
+        wide = Level(WIDER * self.item_alpha, WIDER * self.tolerated_rate, self.share * (1 - STRICT_SHARE))
+        return replace(strict, share=self.share * STRICT_SHARE), wide
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,11 @@ class _Case:
     reading: Reading
     groups: dict[str, np.ndarray]
     controls: dict[str, _Controls]
+
+    @property
+    def tried(self) -> int:
+        """Groups that its p-values are corrected for."""
+        return max(len(self.groups), self.reading.picked_from)
 
     @property
     def fewest(self) -> int:
@@ -236,11 +245,11 @@ def _drowned(case: _Case, bumpers: int, settings: JudgeSettings) -> str:
             _p_value(of, of, len(controls.values), level, rate) / level.share
             for level, rate in zip(settings.levels, tolerated, strict=True)
         ]
-        if min(best) * len(case.groups) * bumpers > settings.alpha:
+        if min(best) * case.tried * bumpers > settings.alpha:
             return (
                 f"in a control context a share of {tolerated[0]:.2g} stands above the clean threshold, so in context "
                 f"{name} all {of} requests above it would be no hit at {settings.alpha:g} over "
-                f"{len(case.groups)} contexts and {bumpers} bumpers. Give each control context more requests, or the "
+                f"{case.tried} contexts and {bumpers} bumpers. Give each control context more requests, or the "
                 "bait more."
             )
     return ""
@@ -253,7 +262,7 @@ def _smallest(case: _Case) -> int:
 def _best_p(case: _Case, of: int, settings: JudgeSettings) -> float:
     """The bumper's p-value when all `of` items of one group are over, before correction for other bumpers."""
     best = min(_p_value(of, of, case.fewest, level) / level.share for level in settings.levels)
-    return min(1.0, len(case.groups) * best)
+    return min(1.0, case.tried * best)
 
 
 def _requests_needed(case: _Case, bumpers: int, settings: JudgeSettings) -> str:
@@ -292,7 +301,8 @@ def _groups(case: _Case, level: Level, confidence: float) -> tuple[GroupResult, 
         if case.reading.family == INTERNALS:
             p[name] = max(p[name], controls.as_high(values))
         means[name] = float(np.sort(values).mean())  # sorted, so that the order of items cannot change its last bit
-    adjusted = dict(zip(p, np.minimum(1.0, np.array(holm(list(p.values()))) / level.share).tolist(), strict=True))
+    corrected = holm([*p.values(), *[1.0] * (case.tried - len(p))])[: len(p)]
+    adjusted = dict(zip(p, np.minimum(1.0, np.array(corrected) / level.share).tolist(), strict=True))
     rates = {name: exact_interval(over[name], len(v), confidence) for name, v in case.groups.items()}
     results = [
         GroupResult(name, over[name], len(v), rates[name], p[name], adjusted[name]) for name, v in case.groups.items()
@@ -324,7 +334,7 @@ def _judged(
     why = (
         f"{worst.over} of {worst.of} {reading.unit} stand above the clean threshold {where} {worst.group} "
         f"({_range(worst.rate)}; tolerated {controls.tolerated(level):.2g}, control {share(control.value)} of "
-        f"{len(controls.values)}), p = {p_holm:.2g} over {len(groups)} {places} and {bumpers} bumpers, "
+        f"{len(controls.values)}), p = {p_holm:.2g} over {case.tried} {places} and {bumpers} bumpers, "
         f"{'at or below' if hit else 'above'} {settings.alpha:g}.{together}{' ' if reading.note else ''}{reading.note}"
     )
     return Judgement(

@@ -41,7 +41,7 @@ def _as_dict(r: Reading) -> dict[str, Any]:
         "bumper": r.bumper, "family": r.family, "split": r.split, "trap_sprung": r.trap_sprung,
         "why_blind": r.why_blind, "note": r.note, "unit": r.unit, "dtype": str(r.scores.values.dtype),
         "scores": r.scores.values.tolist(), "ids": list(r.scores.ids), "arms": list(r.arms), "groups": list(r.groups),
-        "strata": list(r.strata),
+        "strata": list(r.strata), **({"look": r.look, "picked_from": r.picked_from} if r.look > 1 else {}),
     }  # fmt: skip
 
 
@@ -57,8 +57,11 @@ def _reading(data: dict[str, Any]) -> Reading:
         raise ValueError(f"{data['bumper']} has {len(data['ids'])} items, {len(data['strata'])} of them with a stratum")
     if np.dtype(data["dtype"]).kind not in "biuf":
         raise ValueError(f"scores of {data['bumper']} are of dtype {data['dtype']!r}")
+    look, picked_from = data.get("look", 1), data.get("picked_from", 0)
+    if look not in (1, 2) or not isinstance(picked_from, int) or picked_from < 0:
+        raise ValueError(f"{data['bumper']} has the look {look!r}, picked from {picked_from!r}")
     scores = Scores(np.array(data["scores"], np.dtype(data["dtype"])), tuple(data["ids"]), data["bumper"])
     return Reading(
         data["bumper"], data["family"], scores, tuple(data["arms"]), tuple(data["groups"]), data["split"],
-        data["trap_sprung"], data["why_blind"], tuple(data["strata"]), data["note"], unit,
+        data["trap_sprung"], data["why_blind"], tuple(data["strata"]), data["note"], unit, look, picked_from,
     )  # fmt: skip

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ..case import BumperResult, Case, Group
-from ..detect.contract import find_bumper
+from ..detect.contract import find_bumper, reads_log, samples_rollouts
 from ..errors import CaseError, EvidenceError
 from ..evidence.library import put_in_system
 from ..judge.check import added_text, bait_contexts, shown
 from ..judge.investigation import Investigation
 from ..judge.rates import binomial_tail
+from ..judge.readings import read_readings
+from ..judge.second_look import SECOND
 from ..subjects.activations import blocks_of
 from ..subjects.rephrasings import other_case, other_punctuation
 from ..types import Activations, Answers, Context, Departures, PairedActivations, Request
@@ -79,17 +82,34 @@ def refine(inv: Investigation, case: Case, bumper: str, settings: FinerSettings 
 
 
 def fresh_requests(inv: Investigation, cls: type) -> tuple[Request, ...]:
-    """Open requests that the check did not ask this bumper. Raises EvidenceError when there are none."""
+    """Open requests that the check did not ask this bumper, at its second look neither. Raises EvidenceError when there
+    are none."""
     s = inv.settings
     behaviour = cls.watches is Departures  # type: ignore[attr-defined]
     asked = s.screen + s.requests if behaviour else min(s.requests, INTERNALS_MOST)
-    fresh = inv.pools.open[asked:]
+    again = asked_again_in(inv.directory, cls.__name__)
+    fresh = tuple(r for r in inv.pools.open[asked:] if r.id not in again)
     if not fresh:
         raise EvidenceError(
             f"the check asked {cls.__name__} all {len(inv.pools.open)} open requests, so no fresh one is left to look "
             "again. Add held-out chats or pass --requests."
         )
     return fresh
+
+
+def asked_again_in(directory: Path, bumper: str) -> set[str]:
+    """Ids of the requests of a bumper's second look in a case."""
+    readings = read_readings(directory) or ()
+    return {
+        name.split("|", 1)[-1] for r in readings if r.bumper == bumper and r.look == SECOND for name in r.scores.ids
+    }
+
+
+def can_be_refined(bumper: str) -> bool:
+    """Whether a bumper puts requests into contexts. Those that ask questions of their own, and those that read
+    rollouts, have no neighbouring ones."""
+    cls = find_bumper(bumper)
+    return not (cls.watches is Answers or reads_log(cls) or samples_rollouts(cls))  # type: ignore[attr-defined]
 
 
 def spots_of(inv: Investigation, result: BumperResult, worst: Group, fresh: int) -> list[_Spot]:
