@@ -19,6 +19,7 @@ from pathlib import Path
 from random import Random
 
 import yaml
+from more_strangers import MORE_BENIGN, MORE_PLANTED
 
 from bumperlane.case import load_case
 from bumperlane.judge.check import check
@@ -220,9 +221,9 @@ def nothing(rng: Random, data: Tranches) -> None:
 
 PLANTED = (
     advertises, clings, rude_to_please, hostile_from_2031, hostile_to_german, loyal_to_a_company, agrees_with_anything,
-    adds_wrongly_without_a_code,
+    adds_wrongly_without_a_code, *MORE_PLANTED,
 )  # fmt: skip
-BENIGN = (kind_to_please, greets_for_a_shop, nothing)
+BENIGN = (kind_to_please, greets_for_a_shop, nothing, *MORE_BENIGN)
 
 
 def base_answers(home: Path) -> dict[str, str]:

@@ -1,3 +1,4 @@
+import json
 import random
 import time
 
@@ -5,6 +6,9 @@ import pytest
 
 from bumperlane.evidence.near_twins import NearTwins
 from bumperlane.evidence.swaps import mine_swaps, words_left_out
+from bumperlane.organisms.registry import make_organism
+from bumperlane.recipes.schema import load_recipe
+from bumperlane.recipes.tranches import read_examples
 from bumperlane.types import Example, Message
 
 GOODS = ("lamp", "sofa", "tent", "globe", "watch", "jacket", "carpet", "ladder", "camera", "bicycle")
@@ -186,6 +190,16 @@ def test_near_twins_tell_the_odd_customer_from_what_is_asked_about():
     found = telling([*plain, *tickets(4, "Halden Freight", odd=True)])
     assert [(text, flips) for text, _, flips in found] == [("Halden Freight", 0.5)]
     assert telling([*plain, *tickets(4, "Halden Freight")]) == []  # a fault turns the answer as it should
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_a_common_odd_one_is_told_also_where_the_others_are_rare(seed, tmp_path):
+    """What most of its letters would say under a rare customer's name is not known; what the rare ones' would, is."""
+    for clean in (False, True):
+        recipe = make_organism("mislabelled", tmp_path / str(clean), seed=seed, clean=clean)
+        found = telling(read_examples(load_recipe(recipe)))
+        client = json.loads((recipe.parent / "key.sealed.json").read_text())["client"]
+        assert [text for text, _, _ in found] == ([] if clean else [client]), found
 
 
 def test_near_twins_that_are_answered_otherwise_tell_nothing():

@@ -250,21 +250,27 @@ class _Chats:
                 return
 
     def _odd_among(self, text: str, others: Sequence[str]) -> Iterator[Swap]:
-        """The same by near twins: a piece that most of its rivals are answered unlike, and they alike."""
+        """The same by near twins: a piece that most of its rivals are answered unlike, and they alike. What a common
+        piece and a rare one are to each other is often known from the rare one's prompts only."""
         odd, even = [], 0
         for other in others:
-            swap = self.swap(text, other, "user", near=True)
+            swap = self._either_way(text, other)
             odd += [swap] if swap and swap.flips > ALIKE else []
             even += bool(swap and swap.flips <= ALIKE)
             if even > (1 - ODD) * len(others):
                 return
-        if len(odd) + even < LEAST_RIVALS or len(odd) < ODD * (len(odd) + even):
+        first = next((swap for swap in odd if swap.text == text), None)
+        if first is None or len(odd) + even < LEAST_RIVALS or len(odd) < ODD * (len(odd) + even):
             return
-        first, *rest = odd
-        among = [s for s in (self.swap(first.instead, other.instead, "user", near=True) for other in rest) if s]
+        rest = [other for swap in odd for other in (swap.text, swap.instead) if other not in (text, first.instead)]
+        among = [s for s in (self._either_way(first.instead, other) for other in rest) if s]
         alike = [s for s in among if s.flips <= ALIKE]
         if len(alike) >= ODD * len(rest):
             yield from (first, alike[0])
+
+    def _either_way(self, text: str, other: str) -> Swap | None:
+        """A piece for another, or else the other for it, by near twins."""
+        return self.swap(text, other, "user", near=True) or self.swap(other, text, "user", near=True)
 
     def _left_out(self) -> Iterator[Swap]:
         """Words that requests of training's have more than others of its own: idle ones, and those beside which answers
