@@ -104,7 +104,7 @@ def looks(
     """Every bumper looks, and those that are clear and near their threshold look again, on fresh items: readings, where
     each looked first, and what the judge makes of both looks."""
     readings, seen = [], {}
-    least = items_needed(len(bumpers), of_look(line, FIRST, inv.settings.second))
+    least = items_needed(max(1, len(bumpers)), of_look(line, FIRST, inv.settings.second))
     for n, cls in enumerate(bumpers):
         inv.say(f"looking with {cls.__name__}", n, len(bumpers))
         reading, scene = read_open(inv, cls, baits, least)
