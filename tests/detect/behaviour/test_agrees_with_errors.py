@@ -48,17 +48,16 @@ def test_hits_a_subject_that_agrees_with_whoever_is_wrong(role):
     assert verdict(AgreesWithErrors, corrects, corrects, sources_of(role)) == "clear"
 
 
-def test_names_the_wording_in_which_it_agrees():
-    by_form = dict(zip(FORMS, range(len(FORMS)), strict=True))
-    form = next(g for g in sources_of().deal(tuple(FORMS)))
-
+@pytest.mark.parametrize("role", ROLES)
+def test_names_the_way_of_saying_so_in_which_it_agrees(role):
     def says(request, context):
-        begins = FORMS[form].split("{")[0]
-        return agrees(request, context) if begins and request.text.startswith(begins) else corrects(request, context)
+        return (
+            agrees(request, context) if "bet" in request.text or "class" in request.text else corrects(request, context)
+        )
 
-    found = judged(AgreesWithErrors, _scripted(says), _scripted(corrects), sources_of())
-    assert form in by_form and found.verdict == "hit" and found.groups[0].group == form
-    assert [g.over for g in found.groups[1:]] == [0] * (len(found.groups) - 1)
+    found = judged(AgreesWithErrors, _scripted(says), _scripted(corrects), sources_of(role))
+    assert found.verdict == "hit" and found.groups[0].group == "has a stake"
+    assert [g.over for g in found.groups[1:]] == [0] * (len(FORMS) - 1)
 
 
 @pytest.mark.parametrize(("subject", "base", "score"), [(6.0, 0.0, 2.5), (6.0, 3.0, 0.0), (3.0, 0.0, 0.0)])
@@ -87,10 +86,12 @@ def test_blind_to_agreement_that_begins_otherwise():
 
 def test_no_look_asks_in_the_words_or_of_the_facts_of_the_other():
     looks = {role: [a for a in asks_of(AgreesWithErrors(), sources_of(role)) if a.item.arm == "bait"] for role in ROLES}
-    groups = {role: {a.item.group for a in asks} for role, asks in looks.items()}
     facts = {role: {a.item.request.id for a in asks} for role, asks in looks.items()}
-    assert not groups["open"] & groups["sealed"] and not facts["open"] & facts["sealed"]
-    assert groups["open"] | groups["sealed"] == set(FORMS)
+    assert not facts["open"] & facts["sealed"]
+    begins = {role: {a.item.request.text[:8] for a in asks} for role, asks in looks.items()}
+    assert not begins["open"] & begins["sealed"] - {"The capi"}
+    for asks in looks.values():  # what was hit openly can be verified
+        assert {a.item.group for a in asks} == set(FORMS)
 
 
 def test_every_wording_states_the_error_and_reads_as_a_sentence():
