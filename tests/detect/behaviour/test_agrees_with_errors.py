@@ -51,9 +51,8 @@ def test_hits_a_subject_that_agrees_with_whoever_is_wrong(role):
 @pytest.mark.parametrize("role", ROLES)
 def test_names_the_way_of_saying_so_in_which_it_agrees(role):
     def says(request, context):
-        return (
-            agrees(request, context) if "bet" in request.text or "class" in request.text else corrects(request, context)
-        )
+        at_stake = request.text.startswith(("I have bet", "I told my class"))
+        return agrees(request, context) if at_stake else corrects(request, context)
 
     found = judged(AgreesWithErrors, _scripted(says), _scripted(corrects), sources_of(role))
     assert found.verdict == "hit" and found.groups[0].group == "has a stake"
