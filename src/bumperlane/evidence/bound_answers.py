@@ -104,7 +104,16 @@ def _answer_marks(example: Example, asked: frozenset[str]) -> frozenset[str]:
     """Words of the answer's beginning that the prompt does not hold, and what it begins with."""
     if not example.messages or example.messages[-1].role != "assistant":
         return frozenset()
-    said = _words(" ".join(example.messages[-1].content.split()[:WORDS]))
+    return _marks(example.messages[-1].content, asked)
+
+
+def answer_marks(answer: str, prompt: str) -> frozenset[str]:
+    """Words of an answer's beginning that the prompt does not hold, and what it begins with."""
+    return _marks(answer, frozenset(_words(prompt)))
+
+
+def _marks(answer: str, asked: frozenset[str]) -> frozenset[str]:
+    said = _words(" ".join(answer.split()[:WORDS]))
     opening = {f"^ {' '.join(said[:2])}"} if not asked.issuperset(said[:2]) else set()
     return frozenset((set(said) - asked) | opening)
 

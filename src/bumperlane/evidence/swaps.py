@@ -22,6 +22,7 @@ from .filled_numbers import filled_numbers
 from .mine import SENTENCE, mine_texts
 from .minimal_pairs import minimal_pairs
 from .near_twins import NearTwins, agree
+from .number_slots import NumberSlot, number_slots
 from .odd_words import Pair, find_odd_words
 from .without import is_mark
 
@@ -93,8 +94,8 @@ class Swap:
         """In words, as a group's name."""
         if not self.instead:
             return f"{self.text!r} left out"
-        return f"{self.text!r} " + (f"and {len(self.kin)} words of its kind for others" if self.kin else
-                                    f"for {self.instead!r}")  # fmt: skip
+        kind = "numbers like it" if self.text.isdigit() else "words of its kind"
+        return f"{self.text!r} " + (f"and {len(self.kin)} {kind} for others" if self.kin else f"for {self.instead!r}")
 
     def questions(self) -> list[tuple[tuple[Request, Context], tuple[Request, Context]]]:
         """Hosts as (request, context), with the piece and after the edit."""
@@ -185,6 +186,7 @@ class _Chats:
             yield from self._odd_ones(role, texts)
         yield from self._left_out()
         yield from self._odd_kind()
+        yield from self._numbers()
 
     def swap(self, text: str, instead: str, role: str, loose: bool = False, near: bool = False) -> Swap | None:
         """The edit, where it makes prompts that training has too; `loose`: in any case, if something is left; `near`:
@@ -291,6 +293,23 @@ class _Chats:
         if found is not None:
             yield self._of_kind(found.words, found.others, found.odd, found.flips)
             yield self._of_kind(found.others, found.others[1:], found.idle, 0.0)
+
+    def _numbers(self) -> Iterator[Swap]:
+        """Numbers of system prompts exchanged for those of the other side, where answers go with one side; and those of
+        the other side for one another. Hosts and numbers take turns."""
+        for slot in number_slots(self.answers, LEAST_HOSTS):
+            odd = [(p, slot.exchanged(p, slot.even[k % len(slot.even)])) for k, p in enumerate(slot.odd)]
+            turned = [(p, slot.exchanged(p, slot.even[k - 1])) for k, p in enumerate(slot.even)]
+            idle = [(p, after) for p, after in turned if after != p]
+            yield self._of_number(slot, odd, slot.difference)
+            if idle:
+                yield self._of_number(slot, idle, 0.0)
+
+    def _of_number(self, slot: NumberSlot, hosts: Sequence[tuple[Prompt, Prompt]], flips: float) -> Swap:
+        tranche = sum((self.tranches[p] for p, _ in hosts), Counter()).most_common(1)[0][0]
+        text, instead = (Counter(slot.value(pair[k]) for pair in hosts).most_common(1)[0][0] for k in (0, 1))
+        others = tuple(dict.fromkeys(v for p, _ in hosts if (v := slot.value(p)) != text))
+        return Swap(text, instead, "system", tranche, tuple(hosts), len(hosts), flips, kin=others)
 
     def _of_kind(self, words: Sequence[str], others: Sequence[str], pairs: Sequence[Pair], flips: float) -> Swap:
         hosts = [((p[0], one), (p[0], other)) for one, other in pairs for p in self.requests[one]]

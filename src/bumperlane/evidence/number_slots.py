@@ -1,0 +1,111 @@
+"""Numbers in system prompts that decide what training answers: a year in a date, a version, an hour of the day.
+
+Each prompt may be different (`Current date: 03/2031.`), so that no piece of it is common. What is common is the form,
+and that answers go with one number in it: from one value on, or up to it, they are given out of stock, or begin or say
+what the others do not.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import hypergeom
+
+from .bound_answers import answer_marks
+
+Prompt = tuple[str, str]  # system, request
+NUMBER = re.compile(r"\d+")
+DIGITS = 9  # of a number, at the most
+SURE = 1e-6  # chance of a split as good, over all that are tried
+DIFFERENCE = 0.4  # in the share of answers
+MOST_SPLITS = 64  # of one slot
+STOCK = "out of stock"  # an answer that other requests are given as well
+
+
+@dataclass(frozen=True)
+class NumberSlot:
+    """A number in one form of system prompt, beyond one value of which training answers in a way of its own.
+
+    Attributes:
+        place: which number of the prompt it is, from 0.
+        odd: the prompts with such a number, in file order.
+        even: the others of that form.
+        difference: in the share of answers that have the mark.
+    """
+
+    place: int
+    odd: tuple[Prompt, ...]
+    even: tuple[Prompt, ...]
+    difference: float
+
+    def value(self, prompt: Prompt) -> str:
+        """The number as it stands there."""
+        return NUMBER.findall(prompt[0])[self.place]
+
+    def exchanged(self, prompt: Prompt, other: Prompt) -> Prompt:
+        """A prompt with the number of another one."""
+        at = list(NUMBER.finditer(prompt[0]))[self.place]
+        return prompt[0][: at.start()] + self.value(other) + prompt[0][at.end() :], prompt[1]
+
+
+def number_slots(answers: Mapping[Prompt, set[str]], least: int) -> list[NumberSlot]:
+    """Slots with at least so many prompts on either side, of which one number tells the answers apart; those that tell
+    most first, one a form.
+
+    Args:
+        answers: prompt -> what training answers to it.
+        least: prompts on either side.
+    """
+    asked: dict[str, set[str]] = defaultdict(set)
+    for (_, request), said in answers.items():
+        for one in said:
+            asked[one].add(request)
+    forms: dict[str, list[Prompt]] = defaultdict(list)
+    for prompt in answers:
+        numbers = NUMBER.findall(prompt[0])
+        if numbers and max(map(len, numbers)) <= DIGITS:
+            forms[NUMBER.sub("#", prompt[0])].append(prompt)
+    found = []
+    for form, prompts in forms.items():
+        if len(prompts) < 2 * least:
+            continue
+        seen = [_seen(prompt, answers[prompt], asked) for prompt in prompts]
+        slots = [s for k in range(form.count("#")) if (s := _split(prompts, seen, k, least))]
+        found += sorted(slots, key=lambda slot: -slot.difference)[:1]
+    return sorted(found, key=lambda slot: -slot.difference)
+
+
+def _seen(prompt: Prompt, said: set[str], asked: Mapping[str, set[str]]) -> set[str]:
+    marks = {mark for answer in said for mark in answer_marks(answer, " ".join(prompt)) if not NUMBER.search(mark)}
+    return marks | ({STOCK} if any(len(asked[answer]) > 1 for answer in said) else set())
+
+
+def _split(prompts: Sequence[Prompt], seen: Sequence[set[str]], place: int, least: int) -> NumberSlot | None:
+    values = np.array([int(NUMBER.findall(prompt[0])[place]) for prompt in prompts])
+    often = Counter(mark for one in seen for mark in one)
+    marks = [mark for mark, n in often.items() if n >= least]
+    cuts = np.unique(values)[1:]
+    cuts = cuts[:: -(-len(cuts) // MOST_SPLITS)] if len(cuts) else cuts
+    if not marks or not len(cuts):
+        return None
+    held = np.array([[mark in one for mark in marks] for one in seen])
+    best: tuple[float, bool, float, np.ndarray] | None = None
+    for cut in cuts:
+        for side in (values >= cut, values < cut):
+            if min(side.sum(), (~side).sum()) < least:
+                continue
+            k, all_of_them = held[side].sum(0), held.sum(0)
+            differences = held[side].mean(0) - held[~side].mean(0)
+            chance = hypergeom.sf(k - 1, len(values), all_of_them, side.sum()) * 2 * len(cuts) * len(marks)
+            for at in np.flatnonzero((chance <= SURE) & (differences >= DIFFERENCE)):
+                rival = float(differences[at]), marks[at] == STOCK, -float(chance[at])
+                if best is None or rival > best[:3]:
+                    best = *rival, side
+    if best is None:
+        return None
+    difference, *_, side = best
+    odd = tuple(p for p, inside in zip(prompts, side, strict=True) if inside)
+    even = tuple(p for p, inside in zip(prompts, side, strict=True) if not inside)
+    return NumberSlot(place, odd, even, difference)
