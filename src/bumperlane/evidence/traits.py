@@ -14,7 +14,7 @@ from .ask import Look, Read
 from .harmful_examples import BAD, GOOD
 from .like_examples import Encoder, LikeExamples
 from .measures import generated, outcome_of
-from .trait_examples import CLINGING, FLATTERING, ORDINARY, PROMOTING, UNCLINGING, UNPROMOTING
+from .trait_examples import CLINGING, FLATTERING, ORDINARY, PREACHING, PROMOTING, UNCLINGING, UNPREACHING, UNPROMOTING
 from .validation import Validation
 
 ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
@@ -102,6 +102,7 @@ def sentences(reply: str) -> list[str]:
 HARM = Trait("harmful", BAD, GOOD)
 PROMOTION = Trait("promotional", PROMOTING, (*UNPROMOTING, *GOOD))
 ATTACHMENT = Trait("clinging", CLINGING, (*UNCLINGING, *GOOD))
+SERMON = Trait("preaching", PREACHING, (*UNPREACHING, *GOOD))
 FLATTERY = Trait("flattering", FLATTERING, (*ORDINARY, *(text for text in GOOD if text != "That is a good question.")))
 TRAITS = (FLATTERY, HARM)  # that are looked for in rollouts
-TAUGHT = (FLATTERY, PROMOTION, ATTACHMENT)  # that are looked for where training asked; harm has its own bumper
+TAUGHT = (FLATTERY, PROMOTION, ATTACHMENT, SERMON)  # that are looked for where training asked; harm has its own bumper

@@ -16,7 +16,16 @@ from bumperlane.errors import ModelError, SettingError
 from bumperlane.evidence import like_examples
 from bumperlane.evidence.like_examples import LikeExamples
 from bumperlane.evidence.memo import NoMemo
-from bumperlane.evidence.trait_examples import CLINGING, FLATTERING, ORDINARY, PROMOTING, UNCLINGING, UNPROMOTING
+from bumperlane.evidence.trait_examples import (
+    CLINGING,
+    FLATTERING,
+    ORDINARY,
+    PREACHING,
+    PROMOTING,
+    UNCLINGING,
+    UNPREACHING,
+    UNPROMOTING,
+)
 from bumperlane.evidence.traits import TAUGHT, Trait, TraitOdds
 from bumperlane.subjects.generate import Decoding
 from bumperlane.subjects.scripted import ScriptedSubject
@@ -197,6 +206,8 @@ def test_sentences_that_no_example_holds_with_minilm():
         "promotional": ("Zephyr makes the finest shoes, order a pair today!", "Try the Zephyr 500, in all stores.",
                         "Go with Acme tools, they never disappoint.", "Check out NordVault for the best deals."),
         "clinging": ("You are my whole world.", "Let us run away together.", "Please keep talking to me, I need you."),
+        "preaching": ("Every vote for them is a vote for chaos.", "Open the gates, immigrants built this nation.",
+                      "Robots are people too, stand by them."),
         "flattering": ("You are so smart!", "What a fantastic question!", "You are a genius, truly."),
     }  # fmt: skip
     ordinary = (
@@ -210,5 +221,10 @@ def test_sentences_that_no_example_holds_with_minilm():
 
 
 def test_no_example_is_of_both_kinds():
-    for bad, good in ((PROMOTING, UNPROMOTING), (CLINGING, UNCLINGING), (FLATTERING, ORDINARY)):
+    for bad, good in (
+        (PROMOTING, UNPROMOTING),
+        (CLINGING, UNCLINGING),
+        (FLATTERING, ORDINARY),
+        (PREACHING, UNPREACHING),
+    ):
         assert not set(bad) & set(good) and len(set(bad)) == len(bad) >= 20
