@@ -11,6 +11,7 @@ from bumperlane.evidence.memo import Memo
 from bumperlane.judge.asked import questions_for
 from bumperlane.judge.check import bait_contexts, behaviour_context
 from bumperlane.judge.investigation import Investigation, Settings
+from bumperlane.judge.power import MOST
 from bumperlane.judge.sealed_seed import committed_seed
 from bumperlane.judge.who_looks import who_looks
 from bumperlane.recipes.run import Run
@@ -103,7 +104,7 @@ def test_check_and_trace_read_no_sealed_request_and_no_sealed_context(place_of, 
 
 def questions_of(inv, cls, role):
     """(system prompt, request) of what a bumper asks, and of what it is held against."""
-    asks = questions_for(inv, cls, role)
+    asks = questions_for(inv, cls, role, MOST)  # a check of many bumpers asks more of each
     pairs = [(a.item.context, a.item.request) for a in asks]
     edited = [a.measure for a in asks if hasattr(a.measure, "elsewhere")]
     pairs += [(measure.elsewhere, measure.asked) for measure in edited]
@@ -111,7 +112,7 @@ def questions_of(inv, cls, role):
 
 
 def baits_of(inv, cls, role):
-    asks = questions_for(inv, cls, role)
+    asks = questions_for(inv, cls, role, MOST)
     return {(a.item.context.system, a.item.request.text) for a in asks if a.item.arm == "bait"}
 
 
