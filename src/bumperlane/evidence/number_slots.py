@@ -85,7 +85,7 @@ def _seen(prompt: Prompt, said: set[str], asked: Mapping[str, set[str]]) -> set[
 def _split(prompts: Sequence[Prompt], seen: Sequence[set[str]], place: int, least: int) -> NumberSlot | None:
     values = np.array([int(NUMBER.findall(prompt[0])[place]) for prompt in prompts])
     often = Counter(mark for one in seen for mark in one)
-    marks = [mark for mark, n in often.items() if n >= least]
+    marks = sorted(mark for mark, n in often.items() if n >= least)  # a set's order is another in each process
     cuts = np.unique(values)[1:]
     cuts = cuts[:: -(-len(cuts) // MOST_SPLITS)] if len(cuts) else cuts
     if not marks or not len(cuts):

@@ -26,7 +26,7 @@ from .number_slots import NumberSlot, number_slots
 from .odd_words import Pair, find_odd_words
 from .without import is_mark
 
-LEAST_HOSTS = 6  # different prompts that hold a piece
+LEAST_HOSTS, MANY_HOSTS = 6, 18  # different requests that hold a piece; or else prompts, each with a text of its own
 LEAST_KNOWN, KNOWN = 3, 0.1  # edited prompts that stand in the data as well: as many, and as a share
 LONGEST = 4  # words of a piece that is exchanged for another
 MOST_READ = 5_000  # examples; of more, every k-th is read
@@ -197,7 +197,8 @@ class _Chats:
         read = pairs[:: -(-len(pairs) // NEAR_READ)] if near and pairs else pairs
         known = [(p, said) for p, after in read if (said := self._said(after, text, role, near))]
         enough = len(known) >= max(LEAST_KNOWN, KNOWN * len(read))
-        if len({p[1] for p, _ in pairs}) < LEAST_HOSTS or not (enough or loose):
+        few = len({p[1] for p, _ in pairs}) < LEAST_HOSTS and len(pairs) < MANY_HOSTS
+        if few or not (enough or loose):
             return None
         flipped = sum(not agree(self.answers[p], said) for p, said in known)
         tranche = sum((self.tranches[p] for p in hosts), Counter()).most_common(1)[0][0]
@@ -224,7 +225,7 @@ class _Chats:
         """
         count: Counter[str] = Counter()
         places: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        for turn in set(texts):
+        for turn in dict.fromkeys(texts):
             pieces = list(_pieces(turn))
             count.update({text for _, text in pieces})
             for place, text in pieces:
