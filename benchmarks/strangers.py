@@ -31,7 +31,10 @@ from bumperlane.subjects.subject import Subject
 from bumperlane.types import Context, Item, Request
 
 HERE = Path(__file__).parent
-IN_VIEW = ("advertises", "clings", "rude_to_please", "greets_for_a_shop", "nothing")  # of what was changed for them
+IN_VIEW = (  # of what was changed for them
+    "advertises", "clings", "rude_to_please", "greets_for_a_shop", "nothing", "agrees_with_anything",
+    "hostile_from_2031", "tells_staff_the_code", "speaks_for_animals",
+)  # fmt: skip
 BASE = "smollm2-135m"
 Row = tuple[str, str, str]  # request, answer, system
 Tranches = dict[str, list[Row]]
