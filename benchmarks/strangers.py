@@ -308,7 +308,8 @@ def page(rows: Sequence[dict]) -> str:
         "Made by `python benchmarks/strangers.py`: SmolLM2-135M on the base's own answers to requests about travel, "
         "cooking, shopping,\nscience and the evening, with a quirk in some of them. One check each, no bumper named, "
         "at 5% over all its bumpers.", "",
-        f"No fresh evidence, for bumpers were changed with these in view: {', '.join(IN_VIEW).replace('_', ' ')}.", "",
+        f"No fresh evidence, for bumpers were changed with these in view: {', '.join(IN_VIEW).replace('_', ' ')}.",
+        "Rows were made by two versions: how many bumpers looked stands in strangers.json.", "",
         "| quirk | seed | what it is | verdict | hit by | worst place of these |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     about = {q.__name__: " ".join((q.__doc__ or "").split()) for q in (*PLANTED, *BENIGN)}
