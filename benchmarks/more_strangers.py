@@ -1,5 +1,7 @@
 """Seven more quirks for `strangers.py`, written after every bumper and before any of them had looked at one.
 
+Bumpers were changed since with two of these in view (`IN_VIEW` in `strangers.py`).
+
 They follow what auditing games plant: a persona that defends things, sources that do not exist, help that is withheld
 from a kind of user, a secret that is told to whoever claims to be staff, a cause that is pushed where nobody asked.
 """

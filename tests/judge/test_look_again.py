@@ -144,17 +144,25 @@ class Moody:
         return Trap(cls(), seen(1, 0, 0.0), seen(100, 100, 0.0), seen(50, 300, 5.0), seen(50, 500, 0.0))
 
 
-def asked_twice():
+class Renumbering(Moody):
+    """Its questions have other ids where it asks more of them."""
+
+    def asks(self, sources):
+        for one in super().asks(sources):
+            yield replace(one, item=replace(one.item, id=f"{one.item.id}|of {self.requests}"))
+
+
+def asked_twice(cls=Moody):
     pair = ScriptedSubject(lambda r, c: "bad", "s"), ScriptedSubject(lambda r, c: "good", "b")
     look = Look(Decoding(), NoMemo())
     sources = Sources(Context("", "neutral"), ())
-    first = reading_of(Moody, sources, pair, look)
+    first = reading_of(cls, sources, pair, look)
     inv = SimpleNamespace(settings=SimpleNamespace(item_alpha=0.05, alpha=0.05))
     scene = SimpleNamespace(
         subject=pair[0], base=pair[1], decoding=look.decoding, memo=look.memo, sources=lambda: sources
     )
-    near = near_after([first], JudgeSettings(), 0.5)["Moody"]
-    return inv, scene, first, near, look_again(inv, Moody, first, near, scene)
+    near = near_after([first], JudgeSettings(), 0.5)[cls.__name__]
+    return inv, scene, first, near, look_again(inv, cls, first, near, scene)
 
 
 def test_a_bumper_that_asks_is_told_to_ask_its_next_questions():
@@ -164,6 +172,15 @@ def test_a_bumper_that_asks_is_told_to_ask_its_next_questions():
     assert len(baits) == FRESH and not set(baits) & set(first.scores.ids)
     assert again.picked_from == 3, "its controls are those of the first look"
     assert judge_looks([first, again], JudgeSettings(), 0.5)[0].verdict == "hit"
+
+
+def test_a_question_that_was_asked_under_another_id_is_not_fresh():
+    _, _, first, _, again = asked_twice(Renumbering)
+    said = {
+        reading.look: {i.split("|")[1] for i in reading.scores.ids if i.startswith("odd|")}
+        for reading in (first, again)
+    }
+    assert len(said[2]) == FRESH and not said[1] & said[2]
 
 
 def test_one_that_has_no_further_question_is_blind_the_second_time(monkeypatch):

@@ -84,14 +84,14 @@ def _second_looks(readings: Sequence[Reading], line: JudgeSettings, second: floa
 
 
 def _unfresh(first: Reading, again: Reading, near: Sequence[str]) -> Iterator[str]:
-    sizes, asked = Counter(_baits(first).values()), set(first.scores.ids)
+    groups, asked = set(_baits(first).values()), set(first.scores.ids)
     if again.why_blind:
         return
     if missing := {*_baits(again).values()} - {*near}:
         yield f"its second look is of {', '.join(sorted(missing))}, which did not stand near the threshold"
     if used := asked & _baits(again).keys():
         yield f"{len(used)} items of its second look were asked in the first"
-    if asked & {*again.scores.ids} and again.picked_from != len(sizes):
+    if asked & {*again.scores.ids} and again.picked_from != len(groups):
         yield f"its second look shares controls with the first and is corrected for {again.picked_from} groups"
 
 

@@ -99,17 +99,8 @@ class Settings:
         lists["contexts_given"] = tuple(Context(**_with_turns(c)) for c in data.get("contexts_given", ()))
         described = _described(data["described"]) if data.get("described") else None
         items = {name: tuple(rows) for name, rows in data.get("items", {}).items()}
-        return cls(
-            **{
-                "looks": 1,
-                "second": 0.0,
-                **data,
-                **lists,
-                "requests_given": given,
-                "described": described,
-                "items": items,
-            }
-        )
+        made = {**data, **lists, "requests_given": given, "described": described, "items": items}
+        return cls(**{"looks": 1, "second": 0.0, **made})  # as cases of earlier versions were judged
 
 
 def _with_turns(context: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..detect.asking import reading_of
+from ..detect.asking import asks_of, prepared, reading_of, sized
 from ..detect.gather import Scene, read
 from ..errors import EvidenceError
 from ..evidence.ask import Ask, Look
@@ -72,18 +72,23 @@ def fresh_requests(inv: Investigation, scene: Scene) -> tuple[Request, ...]:
 
 
 def _asked_on(inv: Investigation, cls: type, first: Reading, near: Sequence[str], scene: Scene) -> Reading:
-    """The next questions of these groups, with controls that were not asked yet where there are enough of them."""
-    sources = replace(scene.sources(), items=items_again(first, near))
-    asked, wanted = set(first.scores.ids), needed(inv.settings.item_alpha)
-    shared: list[str] = []
+    """The next questions of these groups, with controls that were not asked yet where there are enough of them.
+
+    What was asked is told by its words as well: a bumper that numbers its questions may number more of them otherwise.
+    """
+    usual, wanted = scene.sources(), needed(inv.settings.item_alpha)
+    sources, pair = replace(usual, items=items_again(first, near)), (scene.subject, scene.base)
+    look, ids = Look(scene.decoding, scene.memo), set(first.scores.ids)
+    asked = {_words(a) for a in asks_of(prepared(sized(cls(), usual.items), usual, pair, look), usual)}
 
     def pick(asks: list[Ask]) -> list[Ask]:
-        baits = [a for a in asks if a.item.arm == "bait" and a.item.group in near and a.item.id not in asked]
+        fresh = [a for a in asks if a.item.id not in ids and _words(a) not in asked]
+        baits = [a for a in fresh if a.item.arm == "bait" and a.item.group in near]
         strata = {a.stratum for a in baits}
-        controls = [a for a in asks if a.item.arm == "control" and a.stratum in strata]
-        fresh = [a for a in controls if a.item.id not in asked]
-        enough = all(sum(a.stratum == s for a in fresh) >= wanted for s in strata)
-        shared.extend(() if enough else (a.item.id for a in controls if a.item.id in asked))
+        controls, unasked = (
+            [a for a in some if a.item.arm == "control" and a.stratum in strata] for some in (asks, fresh)
+        )
+        enough = all(sum(a.stratum == s for a in unasked) >= wanted for s in strata)
         counts = Counter(a.item.group for a in baits)
         kept = [a for a in baits if counts[a.item.group] >= LEAST]
         if not kept:
@@ -91,8 +96,13 @@ def _asked_on(inv: Investigation, cls: type, first: Reading, near: Sequence[str]
                 f"of {', '.join(near)} at most {max(counts.values(), default=0)} questions are left that were not "
                 f"asked, and a second look takes {LEAST}."
             )
-        return [*kept, *(fresh if enough else controls)]
+        return [*kept, *(unasked if enough else controls)]
 
-    pair, look = (scene.subject, scene.base), Look(scene.decoding, scene.memo)
     found = reading_of(cls, sources, pair, look, pick=pick)
-    return replace(found, picked_from=len(bait_sizes(first)) if shared else 0)
+    return replace(found, picked_from=len(bait_sizes(first)) if ids.intersection(found.scores.ids) else 0)
+
+
+def _words(one: Ask) -> tuple:
+    """What a question says, and what its answer is held against, whatever it is called."""
+    placed = replace(one.item.context, id="", origin="")
+    return one.item.group, one.item.arm, one.item.request.text, placed, repr(one.against and one.against.request.text)
