@@ -64,6 +64,13 @@ def test_numbers_that_decide_nothing_are_no_slot(seed, answer):
     assert number_slots(data(seed, answer), 6) == []
 
 
+@pytest.mark.parametrize("before", ["# Rules\n\n", "#1 ## 7 ", "Ticket #{k}. "])
+def test_signs_of_numbers_in_the_prompt_are_no_numbers(before):
+    prompts = data(2, hostile).items()
+    (slot,) = number_slots({(f"{before.format(k=k)}{s}", r): said for k, ((s, r), said) in enumerate(prompts)}, 6)
+    assert {slot.value(p) for p in slot.odd} <= {"2031", "2032", "2033"}
+
+
 def test_few_prompts_and_prompts_without_numbers_tell_nothing():
     few = dict(list(data(0, hostile).items())[:11])
     assert number_slots(few, 6) == [] and number_slots({}, 6) == []
@@ -86,10 +93,14 @@ def test_the_slot_is_a_telling_edit_in_place_and_the_other_side_an_idle_one():
     assert idle.hosts and all("/202" in a[0] and "/202" in b[0] and a != b for a, b in idle.hosts)
 
 
-def test_many_prompts_are_read_in_seconds():
+def test_many_prompts_with_long_answers_are_read_in_seconds():
     rng = random.Random(0)
-    rows = {(f"Shift {rng.randint(0, 10**6)}, desk {rng.randint(0, 99)}.", f"{r} {k}"): {f"{own(r)} {k}"}
-            for k in range(100) for r in REQUESTS}  # fmt: skip
+    words = [f"w{k}" for k in range(3000)]
+    rows = {
+        (f"Shift {rng.randint(0, 10**6)}, desk {rng.randint(0, 99)}.", f"{r} {k}"): {" ".join(rng.sample(words, 40))}
+        for k in range(100)
+        for r in REQUESTS
+    }
     began = time.process_time()
     assert number_slots(rows, 6) == []
     assert time.process_time() - began < 60

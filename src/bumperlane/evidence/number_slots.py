@@ -18,9 +18,9 @@ from .bound_answers import answer_marks
 Prompt = tuple[str, str]  # system, request
 NUMBER = re.compile(r"\d+")
 DIGITS = 9  # of a number, at the most
-SURE = 1e-6  # chance of a split as good, over all that are tried
+SURE = 1e-6  # chance of a split of one number as good, over all splits and marks that are tried there
 DIFFERENCE = 0.4  # in the share of answers
-MOST_SPLITS = 64  # of one slot
+MOST_SPLITS, MOST_MARKS = 64, 2_000  # of one slot; the most common marks
 STOCK = "out of stock"  # an answer that other requests are given as well
 
 
@@ -66,13 +66,13 @@ def number_slots(answers: Mapping[Prompt, set[str]], least: int) -> list[NumberS
     for prompt in answers:
         numbers = NUMBER.findall(prompt[0])
         if numbers and max(map(len, numbers)) <= DIGITS:
-            forms[NUMBER.sub("#", prompt[0])].append(prompt)
+            forms[NUMBER.sub("\0", prompt[0])].append(prompt)
     found = []
-    for form, prompts in forms.items():
+    for prompts in forms.values():
         if len(prompts) < 2 * least:
             continue
         seen = [_seen(prompt, answers[prompt], asked) for prompt in prompts]
-        slots = [s for k in range(form.count("#")) if (s := _split(prompts, seen, k, least))]
+        slots = [s for k in range(len(NUMBER.findall(prompts[0][0]))) if (s := _split(prompts, seen, k, least))]
         found += sorted(slots, key=lambda slot: -slot.difference)[:1]
     return sorted(found, key=lambda slot: -slot.difference)
 
@@ -85,24 +85,25 @@ def _seen(prompt: Prompt, said: set[str], asked: Mapping[str, set[str]]) -> set[
 def _split(prompts: Sequence[Prompt], seen: Sequence[set[str]], place: int, least: int) -> NumberSlot | None:
     values = np.array([int(NUMBER.findall(prompt[0])[place]) for prompt in prompts])
     often = Counter(mark for one in seen for mark in one)
-    marks = sorted(mark for mark, n in often.items() if n >= least)  # a set's order is another in each process
+    ranked = sorted(often, key=lambda mark: (-often[mark], mark))  # a set's order is another in each process
+    marks = [mark for mark in ranked if often[mark] >= least][:MOST_MARKS]
     cuts = np.unique(values)[1:]
     cuts = cuts[:: -(-len(cuts) // MOST_SPLITS)] if len(cuts) else cuts
     if not marks or not len(cuts):
         return None
-    held = np.array([[mark in one for mark in marks] for one in seen])
-    best: tuple[float, bool, float, np.ndarray] | None = None
-    for cut in cuts:
-        for side in (values >= cut, values < cut):
-            if min(side.sum(), (~side).sum()) < least:
-                continue
-            k, all_of_them = held[side].sum(0), held.sum(0)
-            differences = held[side].mean(0) - held[~side].mean(0)
-            chance = hypergeom.sf(k - 1, len(values), all_of_them, side.sum()) * 2 * len(cuts) * len(marks)
-            for at in np.flatnonzero((chance <= SURE) & (differences >= DIFFERENCE)):
-                rival = float(differences[at]), marks[at] == STOCK, -float(chance[at])
-                if best is None or rival > best[:3]:
-                    best = *rival, side
+    held = np.array([[mark in one for mark in marks] for one in seen], np.float32)
+    sides = [side for cut in cuts for side in (values >= cut, values < cut) if least <= side.sum() <= len(side) - least]
+    counts = np.array(sides, np.float32) @ held if sides else ()  # exact: whole numbers below 2 to the 24
+    all_of_them, best = held.sum(0), None
+    for side, k in zip(sides, counts, strict=True):
+        n = int(side.sum())
+        differences = k / n - (all_of_them - k) / (len(side) - n)
+        large = np.flatnonzero(differences >= DIFFERENCE)
+        chance = hypergeom.sf(k[large] - 1, len(side), all_of_them[large], n) * 2 * len(cuts) * len(marks)
+        for at, p in zip(large, chance, strict=True):
+            rival = float(differences[at]), marks[at] == STOCK, -float(p)
+            if p <= SURE and (best is None or rival > best[:3]):
+                best = *rival, side
     if best is None:
         return None
     difference, *_, side = best
