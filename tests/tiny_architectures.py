@@ -15,6 +15,6 @@ def made(kind, **config):
         model = getattr(transformers, f"{kind}ForCausalLM" if kind != "GPT2" else "GPT2LMHeadModel")(
             getattr(transformers, f"{kind}Config")(**config)
         )
-    for weight in model.parameters():
-        torch.nn.init.normal_(weight, std=0.3) if weight.ndim > 1 else None
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.3) if weight.ndim > 1 else None
     return model.float().eval()
