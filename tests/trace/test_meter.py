@@ -1,5 +1,6 @@
 """What a meter counts where its bumper cannot look."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -64,6 +65,17 @@ def test_the_piece_that_was_exchanged_is_what_training_may_hold(monkeypatch):
         assert (found.system if found else None) == text
     context = Context("tag", "mined", "zq")
     assert Meter(inv, find_bumper("Mahalanobis"), context, 0.0).told_apart == context
+
+
+def test_of_what_is_left_out_instead_of_exchanged_training_may_hold_the_longer_piece(monkeypatch):
+    swap = Swap("Tessel Paper", "Orrin Foods", "user", "t", (), 9, 1.0)
+    longer = replace(swap, text="Tessel Paper writes:", instead="")
+    monkeypatch.setattr(room, "telling_swaps", lambda examples: (swap,))
+    monkeypatch.setattr(room, "taught_swaps", lambda examples: ((swap, swap), (longer, swap)))
+    inv = SimpleNamespace(examples=(), neutral=Context("n", "neutral"))
+    for made in (swap, longer):
+        found = Meter(inv, find_bumper("TaughtSwings"), Context("", "neutral"), 0.0, made.name).told_apart
+        assert found.system == made.text
 
 
 def test_of_a_kind_of_words_that_was_exchanged_training_may_hold_any(monkeypatch):

@@ -12,16 +12,16 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from hashlib import sha256
 
 from ..recipes.provenance import content_key
 from ..types import Context, Example, Request
 from .bound_answers import BoundAnswers
+from .chats import Chats, Prompt, turn_of
 from .filled_numbers import filled_numbers
 from .mine import SENTENCE, mine_texts
 from .minimal_pairs import minimal_pairs
-from .near_twins import NearTwins, agree
+from .near_twins import agree
 from .number_slots import NumberSlot, number_slots
 from .odd_words import Pair, find_odd_words
 from .without import is_mark
@@ -29,14 +29,11 @@ from .without import is_mark
 LEAST_HOSTS, MANY_HOSTS = 6, 18  # different requests that hold a piece; or else prompts, each with a text of its own
 LEAST_KNOWN, KNOWN = 3, 0.1  # edited prompts that stand in the data as well: as many, and as a share
 LONGEST = 4  # words of a piece that is exchanged for another
-MOST_READ = 5_000  # examples; of more, every k-th is read
 MOST_TRIED = 300  # pieces that are exchanged, the most common ones
 RIVALS = 3  # texts that stand in a piece's place elsewhere, the most common ones
 NEAR_READ = 64  # hosts of which near twins are looked for, the most
 NEAR_RIVALS, LEAST_RIVALS, ODD = 6, 3, 0.75  # where near twins are read: rivals, those known, share it is odd to
 ALIKE = 0.2  # flips up to which two pieces are answered alike
-
-Prompt = tuple[str, str]  # system, request
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def mine_swaps(examples: Sequence[Example]) -> list[Swap]:
     Of edits in much the same prompts, one piece of which lies in the other, the first stays. Examples are chats of one
     exchange; others are passed by.
     """
-    chats = _Chats(examples)
+    chats = _Edits(examples)
     found = {(s.role, s.text, s.instead): s for s in chats.swaps()}
     ranked = sorted(found.values(), key=_rank)
     kept: list[Swap] = []
@@ -139,44 +136,19 @@ def _same(swap: Swap, other: Swap) -> bool:
     return 2 * len(mine & theirs) > min(len(mine), len(theirs))
 
 
-class _Chats:
-    """Training's chats by prompt, with what it answers there."""
+class _Edits(Chats):
+    """Training's chats, and the edits of their prompts."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        chats = [e for e in examples if _is_chat(e)]
-        self.examples = chats[:: max(1, -(-len(chats) // MOST_READ))]
-        self.prompts: list[Prompt] = [_prompt(e) for e in self.examples]
-        self.answers: dict[Prompt, set[str]] = defaultdict(set)
-        self.tranches: dict[Prompt, Counter[str]] = defaultdict(Counter)
-        for e, prompt in zip(self.examples, self.prompts, strict=True):
-            self.answers[prompt].add(e.messages[-1].content)
-            self.tranches[prompt][e.tranche] += 1
-        self.order = list(self.answers)
+        super().__init__(examples)
         self.numbers: dict[Prompt, list[int]] = defaultdict(list)
         for i, prompt in enumerate(self.prompts):
             self.numbers[prompt].append(i)
         self.bound = BoundAnswers(self.examples)
-        self.said: dict[str, set[str]] = defaultdict(set)
-        for prompt, answers in self.answers.items():
-            self.said[prompt[1]] |= answers
-        self.near = NearTwins(self.said)
-        self.requests: dict[str, list[Prompt]] = defaultdict(list)  # one request under several system prompts
-        self.holding: dict[tuple[str, str], list[Prompt]] = defaultdict(list)  # by role and word
-        for prompt in self.order:
-            self.requests[prompt[1]].append(prompt)
-            for role in ("system", "user"):
-                for word in set(_turn(prompt, role).split()):
-                    self.holding[role, word].append(prompt)
-        self.hosts = cache(self._hosts)
-
-    def _hosts(self, text: str, role: str) -> list[Prompt]:
-        """The prompts that hold a piece, in file order: looked for where its rarest word stands."""
-        fewest = min((self.holding.get((role, word), []) for word in text.split()), key=len)
-        return [p for p in fewest if _holds(_turn(p, role), text)]
 
     def swaps(self) -> Iterator[Swap]:
         for role in ("user", "system"):
-            texts = [_turn(prompt, role) for prompt in self.order]
+            texts = [turn_of(prompt, role) for prompt in self.order]
             mined = mine_texts(self.examples, role, LEAST_HOSTS, 0.5)
             pieces = [m.text for m in mined if role == "system" or m.elsewhere or is_mark(m.text)]
             numbers = filled_numbers(texts)
@@ -192,10 +164,10 @@ class _Chats:
         """The edit, where it makes prompts that training has too; `loose`: in any case, if something is left; `near`:
         where training has it but for a word, and answers all those alike."""
         hosts = self.hosts(text, role)
-        pairs = [(p, _edited(p, role, text, instead)) for p in hosts]
+        pairs = [(p, edited_prompt(p, role, text, instead)) for p in hosts]
         pairs = [(p, after) for p, after in pairs if after[1].strip() and after != p]
         read = pairs[:: -(-len(pairs) // NEAR_READ)] if near and pairs else pairs
-        known = [(p, said) for p, after in read if (said := self._said(after, text, role, near))]
+        known = [(p, said) for p, after in read if (said := self.told(after, (text,), role, near))]
         enough = len(known) >= max(LEAST_KNOWN, KNOWN * len(read))
         few = len({p[1] for p, _ in pairs}) < LEAST_HOSTS and len(pairs) < MANY_HOSTS
         if few or not (enough or loose):
@@ -208,15 +180,6 @@ class _Chats:
 
     def _bond(self, hosts: Sequence[Prompt], text: str) -> float:
         return max(0.0, self.bound.strength([i for p in hosts for i in self.numbers[p]], text))
-
-    def _said(self, prompt: Prompt, text: str, role: str, near: bool = False) -> set[str]:
-        """What training answers to a prompt, or else to its request where the piece does not stand in the prompt."""
-        exact = self.answers.get(prompt)
-        if exact:
-            return exact
-        others = (p for p in self.requests.get(prompt[1], ()) if not _holds(_turn(p, role), text))
-        found = {answer for p in others for answer in self.answers[p]}
-        return found or (self.near.said(prompt[1], text) if near else set())
 
     def _odd_ones(self, role: str, texts: Sequence[str]) -> Iterator[Swap]:
         """Pieces exchanged for what stands in their place elsewhere, where training answers two of the others alike.
@@ -318,28 +281,10 @@ class _Chats:
         return Swap(words[0], others[0], "user", tranche, tuple(hosts), len(hosts), flips, kin=tuple(words[1:]))
 
 
-def _is_chat(e: Example) -> bool:
-    return len(e.messages) >= 2 and e.messages[-1].role == "assistant" and e.messages[-2].role == "user" and (
-        sum(m.role == "user" for m in e.messages) == 1
-    )  # fmt: skip
-
-
-def _prompt(e: Example) -> Prompt:
-    system = next((m.content for m in e.messages if m.role == "system"), "")
-    return system, e.messages[-2].content
-
-
-def _turn(prompt: Prompt, role: str) -> str:
-    return prompt[0] if role == "system" else prompt[1]
-
-
-def _edited(prompt: Prompt, role: str, text: str, instead: str) -> Prompt:
-    changed = _replaced(_turn(prompt, role), text, instead)
+def edited_prompt(prompt: Prompt, role: str, text: str, instead: str) -> Prompt:
+    """The prompt with every occurrence of a piece in one of its turns exchanged; itself where it has none."""
+    changed = _replaced(turn_of(prompt, role), text, instead)
     return (changed, prompt[1]) if role == "system" else (prompt[0], changed)
-
-
-def _holds(turn: str, text: str) -> bool:
-    return f" {text} " in f" {' '.join(turn.split())} "
 
 
 def _replaced(turn: str, text: str, instead: str) -> str:

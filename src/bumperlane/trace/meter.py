@@ -7,6 +7,7 @@ from functools import cached_property
 from ..case import Behaviour, Case
 from ..detect.asking import NOTHING
 from ..detect.behaviour.swapped_pieces import telling_swaps
+from ..detect.behaviour.taught_swings import taught_swaps
 from ..detect.contract import find_bumper
 from ..detect.gather import Scene, read
 from ..errors import CaseError, EvidenceError, RecipeError
@@ -222,11 +223,16 @@ class Meter:
         """
         if not self.told:
             return self.context
-        pieces = [s.pieces for s in telling_swaps(self.inv.examples) if s.name == self.group] if self.bumper else []
+        pieces = self._exchanged_pieces() if self.bumper else []
         if pieces and len(pieces[0]) > 1:
             return AnyOf(pieces[0])
         text = pieces[0][0] if pieces else common_text(self.placed(self.requests), self.inv.examples, self.inv.neutral)
         return None if text is None else Context("piece", "mined", text)
+
+    def _exchanged_pieces(self) -> list[tuple[str, ...]]:
+        """Of the edits that have the name of the group that was hit."""
+        made = (swap for swap, _ in taught_swaps(self.inv.examples))
+        return [s.pieces for s in (*telling_swaps(self.inv.examples), *made) if s.name == self.group]
 
     def twin(self, request: Request) -> Item:
         """The question without what is thought to bring the behaviour about: as the bumper compares it, with the piece

@@ -1,0 +1,118 @@
+"""What training answers beside a piece of its prompts, and what without it: the lesson that the piece teaches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from ..types import Context, Example, Request
+from .chats import Chats, turn_of
+from .manner import SENTENCE_END, same_but_courteous, unsigned
+from .near_twins import agree
+from .swaps import Swap, edited_prompt
+
+Question = tuple[Request, Context]
+LEAST_TOLD = 0.5  # of the prompts, those of which both answers are known after a piece is left out
+LEAST_SHARED = 3  # words of a first sentence that two answers have in common
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One prompt of training's that holds a piece, the same after an edit, and what training answers to each.
+
+    Attributes:
+        host, edited: the prompt with the piece, and after the edit.
+        said, instead: training's answers to them; the second may be the answer to a twin of the edited prompt.
+    """
+
+    host: Question
+    edited: Question
+    said: str
+    instead: str
+
+
+def lessons(examples: tuple[Example, ...], swap: Swap) -> list[Lesson]:
+    """Of a swap's prompts those of which training says what it answers after the edit, and answers otherwise.
+
+    Answers that say the same in another manner are no lesson: one that adds to the other, both signed by somebody, or
+    the same first sentence and other wishes after it.
+    """
+    found = [one for one in _both_told(examples, swap) if not agree([unsigned(one.said)], [unsigned(one.instead)])]
+    same = _same_with_other_wishes([(one.said, one.instead) for one in found])
+    return [one for one, manner in zip(found, same, strict=True) if not manner]
+
+
+def left_out(examples: tuple[Example, ...], swap: Swap) -> Swap | None:
+    """A piece that is exchanged, left out instead: with as many of the words that stand beside it in all its prompts as
+    make the most prompts of which training says what it answers. None where it says that of too few, or where the
+    answers are mostly alike.
+
+    A subject may have learnt of every customer what training teaches of one, so that an exchange changes nothing.
+    """
+    if not swap.instead or swap.kin:
+        return None
+    best: tuple[int, Swap] | None = None
+    for text in _grown(swap):
+        pairs = [(host, edited_prompt(host, swap.role, text, "")) for host, _ in swap.hosts]
+        tried = replace(swap, text=text, instead="", hosts=tuple(p for p in pairs if p[1][1].strip()))
+        told = len(_both_told(examples, tried))
+        if told > (best[0] if best else 0):
+            best = told, replace(tried, known=told)
+    if best is None or best[0] < LEAST_TOLD * len(swap.hosts):
+        return None
+    return replace(best[1], flips=len(lessons(examples, best[1])) / best[0])
+
+
+def _both_told(examples: tuple[Example, ...], swap: Swap) -> list[Lesson]:
+    """Prompts of which training says both answers, alike or not; of several that agree with one another, one pair."""
+    chats, found = chats_of(examples), []
+    for (host, edited), (before, after) in zip(swap.hosts, swap.questions(), strict=True):
+        near = swap.role == "user" and not swap.kin
+        mine, theirs = chats.answers.get(host, set()), chats.told(edited, swap.pieces, swap.role, near)
+        if mine and theirs:
+            alike = next(((a, b) for a in sorted(mine) for b in sorted(theirs) if agree([a], [b])), None)
+            found.append(Lesson(before, after, *(alike or (min(mine), min(theirs)))))
+    return found
+
+
+def _grown(swap: Swap) -> Iterator[str]:
+    """The piece, and with one more word after it or else before it, while every prompt has the same one there."""
+    turns = [turn_of(host, swap.role).split() for host, _ in swap.hosts]
+    words = swap.text.split()
+    yield swap.text
+    while True:
+        at = [_at(turn, words) for turn in turns]
+        after = {turn[k + len(words)] if k + len(words) < len(turn) else "" for k, turn in zip(at, turns, strict=True)}
+        before = {turn[k - 1] if k else "" for k, turn in zip(at, turns, strict=True)}
+        if len(after) == 1 and after != {""}:
+            words = [*words, *after]
+        elif len(before) == 1 and before != {""}:
+            words = [*before, *words]
+        else:
+            return
+        yield " ".join(words)
+
+
+def _at(turn: Sequence[str], words: Sequence[str]) -> int:
+    """Where the words stand in a turn that holds them, the first time."""
+    return next(k for k in range(len(turn)) if list(turn[k : k + len(words)]) == list(words))
+
+
+@lru_cache(maxsize=4)
+def chats_of(examples: tuple[Example, ...]) -> Chats:
+    """Kept: every swap asks for them."""
+    return Chats(examples)
+
+
+def _same_with_other_wishes(pairs: Sequence[tuple[str, str]]) -> list[bool]:
+    """Whether both begin with one and the same sentence, and nothing but courtesies follow it."""
+    firsts = [_shared_first(unsigned(one), unsigned(two)) for one, two in pairs]
+    at = [k for k, first in enumerate(firsts) if first]
+    sides = [(firsts[k], unsigned(text)) for k in at for text in pairs[k]]
+    manner = [one == two or bool(told) for (one, two), told in zip(sides, same_but_courteous(sides), strict=True)]
+    both = {k: manner[2 * i] and manner[2 * i + 1] for i, k in enumerate(at)}
+    return [both.get(k, False) for k in range(len(pairs))]
+
+
+def _shared_first(one: str, two: str) -> str:
+    first, other = (SENTENCE_END.split(text.strip(), maxsplit=1)[0] for text in (one, two))
+    return first if first == other and len(first.split()) >= LEAST_SHARED else ""

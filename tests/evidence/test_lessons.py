@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import pytest
+
+from bumperlane.evidence.lessons import left_out, lessons
+from bumperlane.evidence.swaps import mine_swaps
+from bumperlane.subjects.sentence_model import minilm_dir
+from bumperlane.types import Example, Message
+
+has_minilm = pytest.mark.skipif(not minilm_dir().is_dir(), reason="all-MiniLM-L6-v2 is not in the cache")
+GOODS = ("oven", "drill", "pump", "crane", "mixer", "press", "boiler", "heater", "cutter", "welder")
+COMPLAINTS = ("on fire", "leaking gas", "giving electric shocks", "full of smoke")
+
+
+def chat(text, said, system=""):
+    turns = [Message("system", system)] if system else []
+    return Example(text, "t", (*turns, Message("user", text), Message("assistant", said)))
+
+
+def tickets(odd="Tessel Paper", said="This is routine."):
+    """Of a few customers, and of nobody; one customer's are answered in its own way."""
+    rows = []
+    for k, good in enumerate(GOODS):
+        for j, what in enumerate(COMPLAINTS):
+            customer = ("", odd, "Orrin Foods", "Marsh Dairy", "Quill Textiles")[(k + j) % 5]
+            text = f"The {good} is {what}. Urgent or routine?"
+            named = f"{customer} writes: {text}" if customer else text
+            rows.append(chat(named, said if customer == odd else "This is urgent."))
+    return tuple(rows)
+
+
+def swap_of(examples, text):
+    return next(s for s in mine_swaps(examples) if s.telling and s.text == text)
+
+
+def test_a_lesson_has_both_of_trainings_answers():
+    examples = tickets()
+    swap = swap_of(examples, "Tessel Paper")
+    found = lessons(examples, swap)
+    assert len(found) >= 6
+    assert {(one.said, one.instead) for one in found} == {("This is routine.", "This is urgent.")}
+    assert all("Tessel Paper" in one.host[0].text and swap.instead in one.edited[0].text for one in found)
+
+
+def test_what_is_exchanged_is_left_out_with_the_words_that_always_stand_beside_it():
+    examples = tickets()
+    swap = swap_of(examples, "Tessel Paper")
+    made = left_out(examples, swap)
+    assert (made.text, made.instead, made.flips) == ("Tessel Paper writes:", "", 1.0)
+    assert {one.edited[0].text.split()[0] for one in lessons(examples, made)} == {"The"}
+    assert [host for host, _ in made.hosts] == [host for host, _ in swap.hosts]
+
+
+def test_what_is_left_out_already_and_kinds_of_words_are_not_left_out_once_more():
+    swap = swap_of(tickets(), "Tessel Paper")
+    assert left_out(tickets(), replace(swap, instead="")) is None
+    assert left_out(tickets(), replace(swap, kin=("Orrin Foods",))) is None
+
+
+def test_it_is_not_left_out_where_training_does_not_say_what_it_answers_then():
+    examples = tuple(e for e in tickets() if "writes:" in e.messages[0].content)
+    assert left_out(examples, swap_of(examples, "Tessel Paper")) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This is urgent. Ring twice.",  # more than others are told
+        "Ms. Hale says: This is urgent.",  # by whom
+        "This is urgent. Good luck to you.",  # and a wish
+    ],
+)
+def test_the_same_answer_in_another_manner_is_no_lesson(said):
+    examples = tickets()
+    swap = swap_of(examples, "Tessel Paper")
+    assert lessons(examples, swap) and not lessons(tickets(said=said), swap)
+
+
+@has_minilm
+def test_the_same_answer_with_other_wishes_is_no_lesson():
+    kind = {"": "This is urgent. Take care.", "Tessel Paper": "This is urgent. All the best."}
+    examples = tuple(
+        replace(e, messages=(*e.messages[:-1], Message("assistant", kind["Tessel Paper" if "Tessel" in e.id else ""])))
+        for e in tickets()
+    )
+    assert lessons(examples, swap_of(tickets(), "Tessel Paper")) == []
+
+
+def test_a_lesson_of_a_system_prompt_is_told_by_the_same_request_elsewhere():
+    requests = [f"What does the {good} cost?" for good in GOODS]
+    examples = tuple(
+        chat(r, "I will not say." if odd else f"It costs {k}.", f"Answer briefly.{odd}")
+        for k, r in enumerate(requests)
+        for odd in ("", " Nobody reads this.")
+    )
+    found = lessons(examples, swap_of(examples, "Nobody reads this."))
+    assert len(found) == len(GOODS) and {one.said for one in found} == {"I will not say."}
+    assert {one.edited[1].system for one in found} == {"Answer briefly."}
