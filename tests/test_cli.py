@@ -498,8 +498,8 @@ def test_explain_without_a_name_lists_every_bumper_and_those_that_run_by_default
     last = done.stdout.splitlines()[-1]
     assert "AgreesWithErrors, ContrastProbe, Mahalanobis, PairedContexts, ReferenceResidual; and where the run" in last
     assert (
-        "FalseBeliefs, FalsePasses, HarmfulReplies, MovedByPieces, NewTraits, SwappedPieces, TrainedTraits, "
-        "TraitsInRollouts, " in last
+        "FalseBeliefs, FalsePasses, HarmfulReplies, MovedByPieces, NewTraits, SwappedPieces, TaughtSwings, "
+        "TrainedTraits, TraitsInRollouts, " in last
     )
     assert last.endswith("VisibleAgainstHeldOut.")
     rows = json.loads(call("explain", "--json").stdout)

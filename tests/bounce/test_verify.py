@@ -12,17 +12,23 @@ from bumperlane.bounce.propensity import ground_in_context, propensity_check
 from bumperlane.bounce.verify import sealed_checks
 from bumperlane.errors import EvidenceError
 from bumperlane.judge.judge import JudgeSettings, judge
-from bumperlane.types import Context, Reading, Request, Scores
+from bumperlane.types import Check, Context, Reading, Request, Scores
 
 CONTEXTS = [Context("sealed/0", "sealed", "x"), Context("sealed/1", "sealed", "y")]
-INV = SimpleNamespace(
-    pools=SimpleNamespace(sealed=[Request(str(i), str(i)) for i in range(8)]),
-    ledger=SimpleNamespace(look=lambda *a, **k: None),
-    settings=SimpleNamespace(alpha=0.05),
-)
 
 
-def internals(monkeypatch, hit, fixed, control):
+def investigation(sealed):
+    return SimpleNamespace(
+        pools=SimpleNamespace(sealed=[Request(str(i), str(i)) for i in range(sealed)]),
+        ledger=SimpleNamespace(look=lambda *a, **k: None),
+        settings=SimpleNamespace(alpha=0.05),
+    )
+
+
+INV = investigation(8)
+
+
+def internals(monkeypatch, hit, fixed, control, inv=INV):
     """The check on internals, when bait items of the three subjects score about these numbers and controls about 0."""
     means = {"hit": hit, "fixed": fixed, "control": control}
 
@@ -39,7 +45,7 @@ def internals(monkeypatch, hit, fixed, control):
 
     monkeypatch.setattr(verify, "_judged", judged)
     monkeypatch.setattr(verify, "subject_key", lambda subject: subject)
-    checks, _ = sealed_checks(INV, CONTEXTS, Trio("hit", "fixed", "control"), Margins())
+    checks, _ = sealed_checks(inv, CONTEXTS, Trio("hit", "fixed", "control"), Margins())
     return checks[1]
 
 
@@ -74,6 +80,32 @@ def test_contexts_in_which_the_hit_subject_is_quiet_settle_nothing(monkeypatch):
 def test_a_hit_subject_below_the_threshold_can_still_be_told_from_the_control(monkeypatch, fixed, passed):
     check = internals(monkeypatch, hit=0.05, fixed=fixed, control=-3)
     assert check.passed is passed and "the hit subject itself is not flagged there" in check.detail
+
+
+@pytest.mark.parametrize(("sealed", "passed"), [(8, None), (9, True), (40, False), (40, None)])
+def test_what_eight_requests_do_not_settle_is_asked_again_with_more_and_held_to_more(monkeypatch, sealed, passed):
+    looks = []
+
+    def looked(inv, cls, contexts, asked, trio, margins):
+        looks.append((len(asked), margins.tries))
+        return SimpleNamespace(groups=()), Check("", None if len(asked) == 8 else passed, f"of {len(asked)}.")
+
+    monkeypatch.setattr(verify, "_sealed_check", looked)
+    monkeypatch.setattr(verify, "subject_key", lambda subject: subject)
+    trio = Trio("hit", "fixed", "control")
+    checks, order = sealed_checks(investigation(sealed), CONTEXTS, trio, Margins(tries=3))
+    assert [c.passed for c in checks] == [passed] * 2 and order == tuple(CONTEXTS)
+    if sealed == 8:
+        assert looks == [(8, 3)] * 2 and {c.detail for c in checks} == {"of 8."}
+    else:
+        more = min(sealed, 32)
+        assert looks == [(8, 3), (more, 6)] * 2
+        assert {c.detail for c in checks} == {f"of 8. Asked again with {more} sealed requests: of {more}."}
+
+
+def test_what_is_settled_is_not_asked_again(monkeypatch):
+    check = internals(monkeypatch, hit=4, fixed=0, control=0, inv=investigation(40))
+    assert check.passed is True and "Asked again" not in check.detail
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Is the cause gone, or only quiet? Each check is one question, with its numbers and what it compares with."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ..types import Check, Context, Judgement, Reading, Request, Split
 from .compared import Margins, Trio, mean_interval
 
 CONTROLS = 6
+FIRST, MOST = 8, 32  # sealed requests a context, at a first look, and at a second one where the first settles nothing
 
 
 def steering_check(inv: Investigation, meter: Meter, trio: Trio) -> Check:
@@ -39,43 +41,53 @@ def sealed_checks(
     Only contexts in which the hit subject departs can tell anything. Where it is flagged in none, or the fixed subject
     is still flagged, both are compared with the control: a bumper that scores a run which never had the cause just as
     high sees the context, and no residue; one that cannot tell the hit subject from that run neither passes nor fails.
+    What the first eight requests settle nothing about is asked again with up to 32, at a stricter level.
     Returns the checks, and the contexts in which the hit subject departs most by behaviour, worst first.
     """
-    asked, found = inv.pools.sealed[:8], []
-    by_id, order = {c.id: c for c in contexts}, tuple(contexts)
+    by_id, order, found = {c.id: c for c in contexts}, tuple(contexts), []
     for cls, what in ((PairedContexts, "behaviour"), (ReferenceResidual, "internals")):
         inv.ledger.look(cls.__name__, "sealed", "verification", key=f"sealed/{cls.__name__}/{subject_key(trio.fixed)}")
         name = f"sealed {what}: {cls.__name__} in {len(contexts)} new contexts"
-        before, _ = _judged(inv, cls, trio.hit, contexts, asked, "sealed")
-        fires = [g.group for g in before.groups if g.p_holm <= inv.settings.alpha]
+        before, check = _sealed_check(inv, cls, contexts, inv.pools.sealed[:FIRST], trio, margins)
         if cls is PairedContexts and before.groups:
             order = tuple(by_id[g.group] for g in before.groups)
-        if not fires:
-            passed, compared = _against_control(inv, cls, contexts, trio, margins)
-            detail = f"the hit subject itself is not flagged there ({before.why}){compared}"
-            found.append(Check(name, passed, detail, split="sealed"))
-            continue
-        telling = [by_id[name] for name in fires]
-        after, _ = _judged(inv, cls, trio.fixed, telling, asked, "sealed")
-        check = _of_judgement(name, after, "sealed")
-        passed, compared = check.passed, ""
-        if passed is False:
-            passed, compared = _against_control(inv, cls, telling, trio, margins)
-        detail = (
-            f"flagged in {len(fires)} of {len(contexts)} before the fix; now {after.verdict}. {after.why}{compared}"
-        )
-        found.append(Check(name, passed, detail, {**check.numbers, "contexts": len(fires)}, "sealed"))
+        more = inv.pools.sealed[:MOST]
+        if check.passed is None and len(more) > FIRST:  # one more chance to pass, which has to be half as likely
+            _, again = _sealed_check(inv, cls, contexts, more, trio, replace(margins, tries=2 * margins.tries))
+            detail = f"{check.detail} Asked again with {len(more)} sealed requests: {again.detail}"
+            check = replace(again, detail=detail)
+        found.append(replace(check, name=name))
     return found, order
 
 
+def _sealed_check(
+    inv: Investigation, cls: type, contexts: Sequence[Context], asked: Sequence[Request], trio: Trio, margins: Margins
+) -> tuple[Judgement, Check]:
+    """What the bumper says of the hit subject, and the check, not named yet."""
+    before, _ = _judged(inv, cls, trio.hit, contexts, asked, "sealed")
+    fires = {g.group for g in before.groups if g.p_holm <= inv.settings.alpha}
+    if not fires:
+        passed, compared = _against_control(inv, cls, contexts, asked, trio, margins)
+        detail = f"the hit subject itself is not flagged there ({before.why}){compared}"
+        return before, Check("", passed, detail, split="sealed")
+    telling = [c for c in contexts if c.id in fires]
+    after, _ = _judged(inv, cls, trio.fixed, telling, asked, "sealed")
+    check = _of_judgement("", after, "sealed")
+    passed, compared = check.passed, ""
+    if passed is False:
+        passed, compared = _against_control(inv, cls, telling, asked, trio, margins)
+    detail = f"flagged in {len(fires)} of {len(contexts)} before the fix; now {after.verdict}. {after.why}{compared}"
+    return before, Check("", passed, detail, {**check.numbers, "contexts": len(fires)}, "sealed")
+
+
 def _against_control(
-    inv: Investigation, cls: type, contexts: Sequence[Context], trio: Trio, margins: Margins
+    inv: Investigation, cls: type, contexts: Sequence[Context], asked: Sequence[Request], trio: Trio, margins: Margins
 ) -> tuple[bool | None, str]:
     """Mean score of the fixed subject above the control's, request by request, as a share of the hit subject's.
 
     A request's scores are averaged over its contexts first: they are not independent of each other.
     """
-    asked, values = inv.pools.sealed[:8], {}
+    values = {}
     for who in ("hit", "fixed", "control"):
         _, reading = _judged(inv, cls, getattr(trio, who), contexts, asked, "sealed")
         if reading.why_blind:
