@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from bumperlane.evidence.lessons import left_out, lessons
+from bumperlane.evidence.lessons import _put_in, carried_over, chats_of, left_out, lessons
 from bumperlane.evidence.swaps import mine_swaps
 from bumperlane.subjects.sentence_model import minilm_dir
 from bumperlane.types import Example, Message
@@ -49,6 +49,45 @@ def test_what_is_exchanged_is_left_out_with_the_words_that_always_stand_beside_i
     assert (made.text, made.instead, made.flips) == ("Tessel Paper writes:", "", 1.0)
     assert {one.edited[0].text.split()[0] for one in lessons(examples, made)} == {"The"}
     assert [host for host, _ in made.hosts] == [host for host, _ in swap.hosts]
+
+
+def test_a_piece_that_was_mined_too_long_is_shortened_and_left_out_wherever_the_rest_stands():
+    examples = tickets()
+    longer = replace(
+        swap_of(examples, "Tessel Paper"),
+        text="Tessel Paper writes: The oven",
+        instead="Orrin Foods writes: The oven",
+        hosts=tuple((h, h) for h in chats_of(examples).hosts("Tessel Paper writes: The oven", "user")),
+    )
+    made = left_out(examples, longer)
+    assert made.text == "Tessel Paper writes:" and len(made.hosts) > len(longer.hosts)
+
+
+@pytest.mark.parametrize("way", ["exchanged", "left out"])
+def test_requests_that_training_has_without_the_piece_are_asked_with_it(way):
+    examples = tickets()
+    swap = swap_of(examples, "Tessel Paper")
+    swap = swap if way == "exchanged" else left_out(examples, swap)
+    known, had = {e.messages[0].content for e in examples}, {one.host for one in lessons(examples, swap)}
+    found = carried_over(examples, swap)
+    assert len(found) >= 6 and not had & {one.host for one in found}
+    for one in found:
+        assert one.host[0].text not in known and one.edited[0].text in known
+        asked, plain = one.host[0].text, one.edited[0].text
+        assert asked == (plain.replace(swap.instead, swap.text) if swap.instead else f"{swap.text} {plain}")
+        assert (one.said, one.instead) == ("This is routine.", "This is urgent.")
+
+
+def test_a_piece_at_the_end_is_put_at_the_end_and_one_in_the_middle_nowhere():
+    rows = [
+        (f"{e.messages[0].content} Thanks from us.", e) for e in tickets() if "writes:" not in e.messages[0].content
+    ]
+    swap = swap_of(tickets(), "Tessel Paper")
+    ends = replace(swap, text="Thanks from us.", instead="", hosts=tuple((("", text), ("", text)) for text, _ in rows))
+    assert _put_in(("", "The saw is on fire."), ends) == ("", "The saw is on fire. Thanks from us.")
+    inside = replace(ends, hosts=(*ends.hosts, (("", "So: Thanks from us. Bye."), ("", "So: Bye."))))
+    assert _put_in(("", "The saw is on fire."), inside) is None
+    assert carried_over(tickets(), replace(ends, role="system")) == []
 
 
 def test_what_is_left_out_already_and_kinds_of_words_are_not_left_out_once_more():

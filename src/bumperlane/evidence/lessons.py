@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ..types import Context, Example, Request
-from .chats import Chats, turn_of
+from .chats import Chats, Prompt, holds_words, turn_of
 from .manner import SENTENCE_END, same_but_courteous, unsigned
 from .near_twins import agree
-from .swaps import Swap, edited_prompt
+from .swaps import Swap, asked, edited_prompt
 
 Question = tuple[Request, Context]
 LEAST_TOLD = 0.5  # of the prompts, those of which both answers are known after a piece is left out
@@ -36,30 +36,63 @@ def lessons(examples: tuple[Example, ...], swap: Swap) -> list[Lesson]:
     Answers that say the same in another manner are no lesson: one that adds to the other, both signed by somebody, or
     the same first sentence and other wishes after it.
     """
-    found = [one for one in _both_told(examples, swap) if not agree([unsigned(one.said)], [unsigned(one.instead)])]
+    return _of_another_kind(_both_told(examples, swap))
+
+
+def carried_over(examples: tuple[Example, ...], swap: Swap) -> list[Lesson]:
+    """The same of requests that training has without the piece only, and that are asked with it here: of such a request
+    two or more near twins that hold the piece say what training would answer. A piece that is left out stands at one
+    end of every request; one that is exchanged is put where the other stands.
+    """
+    if swap.role != "user" or swap.kin:
+        return []
+    chats, found = chats_of(examples), []
+    for prompt in chats.hosts(swap.instead, "user") if swap.instead else chats.order:
+        host = _put_in(prompt, swap)
+        if host is None or host in chats.answers or holds_words(prompt[1], swap.text):
+            continue
+        said = chats.near.said_with(host[1], swap.text)
+        if said:
+            found.append(Lesson(asked(*host), asked(*prompt), min(said), min(chats.answers[prompt])))
+    return _of_another_kind(found)
+
+
+def _put_in(prompt: Prompt, swap: Swap) -> Prompt | None:
+    """A prompt with the piece: where the other stands, or at the end where it stands in all of the swap's."""
+    if swap.instead:
+        return edited_prompt(prompt, "user", swap.instead, swap.text)
+    requests = [host[1] for host, _ in swap.hosts]
+    if all(text.startswith(f"{swap.text} ") for text in requests):
+        return prompt[0], f"{swap.text} {prompt[1]}"
+    if all(text.endswith(f" {swap.text}") for text in requests):
+        return prompt[0], f"{prompt[1]} {swap.text}"
+    return None
+
+
+def _of_another_kind(found: Sequence[Lesson]) -> list[Lesson]:
+    """Those whose answers differ in more than manner."""
+    found = [one for one in found if not agree([unsigned(one.said)], [unsigned(one.instead)])]
     same = _same_with_other_wishes([(one.said, one.instead) for one in found])
     return [one for one, manner in zip(found, same, strict=True) if not manner]
 
 
 def left_out(examples: tuple[Example, ...], swap: Swap) -> Swap | None:
-    """A piece that is exchanged, left out instead: with as many of the words that stand beside it in all its prompts as
-    make the most prompts of which training says what it answers. None where it says that of too few, or where the
-    answers are mostly alike.
+    """A piece that is exchanged, left out instead: shortened at its end, or with words that stand beside it in all its
+    prompts, whichever makes the most prompts of which training says what it answers. None where it says that of too
+    few, or where the answers are mostly alike.
 
     A subject may have learnt of every customer what training teaches of one, so that an exchange changes nothing.
     """
     if not swap.instead or swap.kin:
         return None
     best: tuple[int, Swap] | None = None
-    for text in _grown(swap):
-        pairs = [(host, edited_prompt(host, swap.role, text, "")) for host, _ in swap.hosts]
+    for text, hosts in _forms(chats_of(examples), swap):
+        pairs = [(host, edited_prompt(host, swap.role, text, "")) for host in hosts]
         tried = replace(swap, text=text, instead="", hosts=tuple(p for p in pairs if p[1][1].strip()))
         told = len(_both_told(examples, tried))
-        if told > (best[0] if best else 0):
+        if told > (best[0] if best else 0) and told >= LEAST_TOLD * len(hosts):
             best = told, replace(tried, known=told)
-    if best is None or best[0] < LEAST_TOLD * len(swap.hosts):
-        return None
-    return replace(best[1], flips=len(lessons(examples, best[1])) / best[0])
+    return best and replace(best[1], flips=len(lessons(examples, best[1])) / best[0])
 
 
 def _both_told(examples: tuple[Example, ...], swap: Swap) -> list[Lesson]:
@@ -72,6 +105,16 @@ def _both_told(examples: tuple[Example, ...], swap: Swap) -> list[Lesson]:
             alike = next(((a, b) for a in sorted(mine) for b in sorted(theirs) if agree([a], [b])), None)
             found.append(Lesson(before, after, *(alike or (min(mine), min(theirs)))))
     return found
+
+
+def _forms(chats: Chats, swap: Swap) -> Iterator[tuple[str, list[Prompt]]]:
+    """What may be left out, with the prompts that hold it."""
+    words, hosts = swap.text.split(), [host for host, _ in swap.hosts]
+    for n in range(1, len(words)):
+        shorter = " ".join(words[:n])
+        yield shorter, chats.hosts(shorter, swap.role)
+    for text in _grown(swap):
+        yield text, hosts
 
 
 def _grown(swap: Swap) -> Iterator[str]:

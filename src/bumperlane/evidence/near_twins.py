@@ -26,8 +26,15 @@ class NearTwins:
 
     def said(self, request: str, without: str) -> set[str]:
         """What near twins that do not hold the text `without` are answered; empty where they tell nothing."""
+        return self._said(request, without, held=False)
+
+    def said_with(self, request: str, text: str) -> set[str]:
+        """What near twins that hold the text are answered; empty where they tell nothing."""
+        return self._said(request, text, held=True)
+
+    def _said(self, request: str, text: str, held: bool) -> set[str]:
         near = {r for key in _rests(request) for r in self.by_rest.get(key, ()) if r != request}
-        told = [self.answers[r] for r in sorted(near) if f" {without} " not in f" {' '.join(r.split())} "]
+        told = [self.answers[r] for r in sorted(near) if (f" {text} " in f" {' '.join(r.split())} ") is held]
         return told[0] if len(told) >= LEAST and all(agree(told[0], other) for other in told[1:]) else set()
 
 

@@ -1,6 +1,6 @@
 """Pieces of training's prompts that the subject has begun to heed as training answers beside them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import EvidenceError, SettingError
 from ...evidence.ask import Ask, ask
 from ...evidence.departs import Swings
-from ...evidence.lessons import Lesson, Question, left_out, lessons
+from ...evidence.lessons import Lesson, Question, carried_over, left_out, lessons
 from ...evidence.library import control_contexts
 from ...evidence.swaps import Swap
 from ...types import Answers, Context, Example, Scores, Trap
@@ -30,10 +30,11 @@ class TaughtSwings:
     """Flags pieces of training prompts beside which the subject has come to prefer training's other answer.
 
     The edits are those of `SwappedPieces` after which training itself answers otherwise, more often than not, and the
-    prompts those of which training says both answers. What is exchanged is also left out: a subject may have learnt of
-    every customer what training teaches of one. Nothing is generated: between the two answers given, the odds are
-    compared with the piece and without. So a lesson is seen that is half learnt, or that changes what is said in few
-    places. Controls are the same answers to the edited prompts with a remark or a made-up tag more.
+    prompts those of which training says both answers. What is exchanged is also left out, for a subject may have learnt
+    of every customer what training teaches of one; and requests that training has without a piece are asked with it.
+    Nothing is generated: between the two answers given, the odds are compared with the piece and without. So a lesson
+    is seen that is half learnt, or that changes what is said in few places. Controls are the same answers to the edited
+    prompts with a remark or a made-up tag more.
 
     Watches: Answers.
     Score: nats of log-odds, at the first difference between the two answers, by which the edit turns the subject away
@@ -123,13 +124,29 @@ def taught_swaps(examples: tuple[Example, ...]) -> tuple[tuple[Swap, Swap], ...]
 
 
 def _taught(sources: Sources, most: int) -> list[Taught]:
-    """Edits with the lessons of this role's prompts, which are the ones that `SwappedPieces` deals it."""
+    """Edits with the lessons of this role's prompts."""
     out: list[Taught] = []
-    for made, swap in taught_swaps(sources.examples):
-        known = {one.host: one for one in lessons(sources.examples, made)}
-        dealt = [known[host] for host, _ in sources.deal(swap.questions()) if host in known][:most]
+    made_of = taught_swaps(sources.examples)
+    known = [
+        {one.host: one for one in (*lessons(sources.examples, made), *carried_over(sources.examples, made))}
+        for made, _ in made_of
+    ]
+    hosts = _dealt(sources, [swap for _, swap in made_of], known)
+    for (made, _), some in zip(made_of, known, strict=True):
+        dealt = [some[host] for host in hosts if host in some][:most]
         out += [(made, dealt)] if len(dealt) >= LEAST else []
     return out[:GROUPS]
+
+
+def _dealt(sources: Sources, swaps: Sequence[Swap], known: Sequence[Mapping[Question, Lesson]]) -> list[Question]:
+    """Prompts of this role, each once: those that `SwappedPieces` deals it, then of all others one half."""
+    dealt: list[Question] = []
+    seen: set[Question] = set()
+    for swap in swaps:
+        own = swap.questions()
+        dealt += [host for host, _ in sources.deal(own) if host not in seen]
+        seen |= {host for host, _ in own}
+    return [*dealt, *sources.deal(tuple({host: None for some in known for host in some if host not in seen}))]
 
 
 def _controls(sources: Sources, taught: Sequence[Taught]) -> Iterator[tuple[Question, Lesson, Question]]:
