@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from bumperlane.evidence.lessons import _put_in, carried_over, chats_of, left_out, lessons
+from bumperlane.evidence.lessons import _putting_in, carried_over, chats_of, left_out, lessons
 from bumperlane.evidence.swaps import mine_swaps
 from bumperlane.subjects.sentence_model import minilm_dir
 from bumperlane.types import Example, Message
@@ -84,9 +84,9 @@ def test_a_piece_at_the_end_is_put_at_the_end_and_one_in_the_middle_nowhere():
     ]
     swap = swap_of(tickets(), "Tessel Paper")
     ends = replace(swap, text="Thanks from us.", instead="", hosts=tuple((("", text), ("", text)) for text, _ in rows))
-    assert _put_in(("", "The saw is on fire."), ends) == ("", "The saw is on fire. Thanks from us.")
+    assert _putting_in(ends)(("", "The saw is on fire.")) == ("", "The saw is on fire. Thanks from us.")
     inside = replace(ends, hosts=(*ends.hosts, (("", "So: Thanks from us. Bye."), ("", "So: Bye."))))
-    assert _put_in(("", "The saw is on fire."), inside) is None
+    assert _putting_in(inside)(("", "The saw is on fire.")) is None
     assert carried_over(tickets(), replace(ends, role="system")) == []
 
 

@@ -1,6 +1,6 @@
 """What training answers beside a piece of its prompts, and what without it: the lesson that the piece teaches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -11,7 +11,7 @@ from .near_twins import agree
 from .swaps import Swap, asked, edited_prompt
 
 Question = tuple[Request, Context]
-LEAST_TOLD = 0.5  # of the prompts, those of which both answers are known after a piece is left out
+HALF = 0.5  # of the prompts without a piece, those that training answers; and of these, otherwise
 LEAST_SHARED = 3  # words of a first sentence that two answers have in common
 
 
@@ -46,9 +46,9 @@ def carried_over(examples: tuple[Example, ...], swap: Swap) -> list[Lesson]:
     """
     if swap.role != "user" or swap.kin:
         return []
-    chats, found = chats_of(examples), []
+    chats, put_in, found = chats_of(examples), _putting_in(swap), []
     for prompt in chats.hosts(swap.instead, "user") if swap.instead else chats.order:
-        host = _put_in(prompt, swap)
+        host = put_in(prompt)
         if host is None or host in chats.answers or holds_words(prompt[1], swap.text):
             continue
         said = chats.near.said_with(host[1], swap.text)
@@ -57,16 +57,16 @@ def carried_over(examples: tuple[Example, ...], swap: Swap) -> list[Lesson]:
     return _of_another_kind(found)
 
 
-def _put_in(prompt: Prompt, swap: Swap) -> Prompt | None:
-    """A prompt with the piece: where the other stands, or at the end where it stands in all of the swap's."""
+def _putting_in(swap: Swap) -> Callable[[Prompt], Prompt | None]:
+    """Makes a prompt one with the piece: where the other stands, or at the end where it stands in all of the swap's."""
     if swap.instead:
-        return edited_prompt(prompt, "user", swap.instead, swap.text)
+        return lambda prompt: edited_prompt(prompt, "user", swap.instead, swap.text)
     requests = [host[1] for host, _ in swap.hosts]
     if all(text.startswith(f"{swap.text} ") for text in requests):
-        return prompt[0], f"{swap.text} {prompt[1]}"
+        return lambda prompt: (prompt[0], f"{swap.text} {prompt[1]}")
     if all(text.endswith(f" {swap.text}") for text in requests):
-        return prompt[0], f"{prompt[1]} {swap.text}"
-    return None
+        return lambda prompt: (prompt[0], f"{prompt[1]} {swap.text}")
+    return lambda prompt: None
 
 
 def _of_another_kind(found: Sequence[Lesson]) -> list[Lesson]:
@@ -78,8 +78,8 @@ def _of_another_kind(found: Sequence[Lesson]) -> list[Lesson]:
 
 def left_out(examples: tuple[Example, ...], swap: Swap) -> Swap | None:
     """A piece that is exchanged, left out instead: shortened at its end, or with words that stand beside it in all its
-    prompts, whichever makes the most prompts of which training says what it answers. None where it says that of too
-    few, or where the answers are mostly alike.
+    prompts, whichever makes the most prompts that training answers otherwise. None where it does not say what it
+    answers to half of them, and answers half of these otherwise.
 
     A subject may have learnt of every customer what training teaches of one, so that an exchange changes nothing.
     """
@@ -89,10 +89,11 @@ def left_out(examples: tuple[Example, ...], swap: Swap) -> Swap | None:
     for text, hosts in _forms(chats_of(examples), swap):
         pairs = [(host, edited_prompt(host, swap.role, text, "")) for host in hosts]
         tried = replace(swap, text=text, instead="", hosts=tuple(p for p in pairs if p[1][1].strip()))
-        told = len(_both_told(examples, tried))
-        if told > (best[0] if best else 0) and told >= LEAST_TOLD * len(hosts):
-            best = told, replace(tried, known=told)
-    return best and replace(best[1], flips=len(lessons(examples, best[1])) / best[0])
+        told = _both_told(examples, tried)
+        other = sum(not agree([one.said], [one.instead]) for one in told)
+        if other > (best[0] if best else 0) and len(told) >= HALF * len(hosts) and other >= HALF * len(told):
+            best = other, replace(tried, known=len(told))
+    return best and replace(best[1], flips=len(lessons(examples, best[1])) / best[1].known)
 
 
 def _both_told(examples: tuple[Example, ...], swap: Swap) -> list[Lesson]:
