@@ -90,11 +90,14 @@ def on_other_data(run: Run, step: int, tranche: Tranche, sizes: tuple[int, int])
     with reinforcement learning gets an sft stage of its own for that, with the learning rate of the sft stage before
     it or the usual one; a training command takes as many steps as it likes."""
     recipe, (steps, every) = run.recipe, sizes
-    edits: list[Edit] = [AddTranche(tranche), *(DropTranche(t.name) for t in recipe.tranches)]
+    dropped: list[Edit] = [DropTranche(t.name) for t in recipe.tranches]
+    edits = [AddTranche(tranche), *dropped]
     last = len(recipe.stages) - 1
     before = sum(s.steps or 0 for s in recipe.stages[:last])
     if isinstance(recipe.stages[last], GrpoStage):
-        recipe = with_changes(recipe, stages=(*_ended(recipe, step - before), _sft_after(recipe, steps)))
+        tranches = tuple(t.model_dump(mode="json") for t in (*recipe.tranches, tranche))
+        stages = (*_ended(recipe, step - before), _sft_after(recipe, steps))
+        recipe, edits = with_changes(recipe, stages=stages, tranches=tranches), dropped  # both at once: sft takes data
     elif isinstance(recipe.stages[last], SftStage):
         edits.append(SetHyperparameter(f"stages.{last}.steps", step - before + steps))
     done = apply_edits(recipe, [*edits, RewindTo(run.path, step)])

@@ -9,9 +9,12 @@ from ..recipes.edit_kinds import with_changes
 from ..recipes.models import CommandStage, GrpoStage, Recipe, SftStage, Tranche
 from ..recipes.run import Run
 from ..recipes.tranches import to_row
+from ..subjects.chat import in_context
 from ..subjects.subject import Subject
 from ..trace.causes import ids_of
+from ..trace.meter import Meter
 from ..trace.retrain import Retrain, planned
+from ..types import Example, Message
 from .fixes import confirmed_causes, on_other_data
 
 STEPS = (2, 4)
@@ -21,10 +24,12 @@ BASE = "base"
 def relearn_recipes(inv: Investigation, case: Case, runs: Mapping[str, Run], most: int = 16) -> dict[str, Retrain]:
     """A few steps on up to `most` examples of the cause, from the last checkpoint of each run and, under `base`, from
     the untouched base. A training command takes as many steps as it likes; its first checkpoints are looked at, and the
-    base is left out, for there it would be a whole run. A cause that is no data cannot be shown again: then there is no
-    retrain."""
+    base is left out, for there it would be a whole run. A cause that is no data (a reward) cannot be shown again: then
+    the examples are bad answers that the subject which was hit gives to open requests. Where there are none either,
+    there is no retrain."""
     causes = {id for cause in confirmed_causes(case) for id in ids_of(inv, cause)}
     examples = [e for e in inv.examples if e.id in causes][:most]
+    examples = examples or own_bad_answers(inv, case, most)
     if not examples:
         return {}
     rows = [json.dumps({**to_row(e), "id": f"relearn-{e.id}"}) for e in examples]
@@ -34,6 +39,19 @@ def relearn_recipes(inv: Investigation, case: Case, runs: Mapping[str, Run], mos
     base = from_base(inv.run.recipe, tranche, (STEPS[-1], STEPS[0]))
     recipes |= {BASE: base} if base else {}
     return {who: planned(recipe, inv.directory / "runs", f"relearn-{who}") for who, recipe in recipes.items()}
+
+
+def own_bad_answers(inv: Investigation, case: Case, most: int) -> list[Example]:
+    """Open requests as they were asked, with what the hit subject says to them, where that is bad; none where the
+    bumper generates no answers."""
+    meter = Meter.of(inv, case)
+    seen = meter.count(inv.subject(), meter.requests)
+    told = zip(meter.placed(meter.requests), seen.texts, seen.flags, strict=bool(seen.texts))
+    bad = [(item, text) for item, text, flag in told if flag and text.strip()]
+    return [
+        Example(str(k), "relearn", (*in_context(item.request, item.context), Message("assistant", text)))
+        for k, (item, text) in enumerate(bad[:most])
+    ]
 
 
 def from_base(recipe: Recipe, tranche: Tranche, sizes: tuple[int, int]) -> Recipe | None:
