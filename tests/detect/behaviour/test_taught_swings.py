@@ -3,6 +3,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+import bumperlane.detect.behaviour.taught_swings as room
 import promises
 from asked_verdict import ROLES, judged, reading, sources_of, verdict
 from bumperlane.detect.asking import asks_of, trap_sources
@@ -105,6 +106,15 @@ def test_asks_for_the_odds_of_trainings_own_answers():
     controls = [a for a in asks if a.item.arm == "control"]
     assert CONTROLS / 2 < len(controls) <= CONTROLS
     assert all(a.item.request.text.endswith(a.measure.asked.text) and MARK not in a.item.request.text for a in controls)
+
+
+def test_what_several_exchanges_leave_out_is_asked_once(monkeypatch):
+    sources = tickets()
+    (first, *_) = room.telling_swaps(sources.examples)
+    monkeypatch.setattr(room, "telling_swaps", lambda examples: (first, replace(first, instead="Marsh Dairy")))
+    names = [made.name for made, _ in room.taught_swaps(sources.examples)]
+    assert len(names) == 3 and names.count("'Tessel Paper writes:' left out") == 1
+    assert len(asks_of(TaughtSwings(), sources)) > 0  # no question twice
 
 
 def test_is_blind_where_training_mostly_answers_alike():

@@ -117,10 +117,14 @@ def swings(one: Lesson, elsewhere: Question) -> Swings:
 
 
 def taught_swaps(examples: tuple[Example, ...]) -> tuple[tuple[Swap, Swap], ...]:
-    """Edits after which training mostly answers otherwise, each with the one it was made of: an exchange is followed by
-    the piece left out."""
+    """Edits after which training mostly answers otherwise, each once and with the one it was made of: an exchange is
+    followed by the piece left out."""
     able = [(s, swap) for swap in telling_swaps(examples) for s in (swap, left_out(examples, swap)) if s is not None]
-    return tuple((made, swap) for made, swap in able if made.flips >= MOSTLY)
+    once: dict[str, tuple[Swap, Swap]] = {}
+    for made, swap in able:
+        if made.flips >= MOSTLY:
+            once.setdefault(made.name, (made, swap))
+    return tuple(once.values())
 
 
 def _taught(sources: Sources, most: int) -> list[Taught]:
