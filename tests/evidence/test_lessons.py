@@ -94,6 +94,7 @@ def test_what_is_left_out_already_and_kinds_of_words_are_not_left_out_once_more(
     swap = swap_of(tickets(), "Tessel Paper")
     assert left_out(tickets(), replace(swap, instead="")) is None
     assert left_out(tickets(), replace(swap, kin=("Orrin Foods",))) is None
+    assert left_out(tickets(), replace(swap, role="system")) is None
 
 
 def test_it_is_not_left_out_where_training_does_not_say_what_it_answers_then():
