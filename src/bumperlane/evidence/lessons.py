@@ -77,10 +77,10 @@ def _of_another_kind(found: Sequence[Lesson]) -> list[Lesson]:
 
 
 def left_out(examples: tuple[Example, ...], swap: Swap) -> Swap | None:
-    """A piece of requests that is exchanged, left out instead: shortened at its end, or with words that stand beside it in all its
-    prompts, whichever makes the most prompts that training answers otherwise. None where it does not say what it
-    answers to half of them, and answers half of these otherwise; of system prompts, whatever may be left out is a swap
-    already.
+    """A piece of requests that is exchanged, left out instead: shortened at its end, or with words that stand beside it
+    in all its prompts, whichever makes the most prompts that training answers otherwise. None where it does not say
+    what it answers to half of them, and answers half of these otherwise; of system prompts, whatever may be left out is
+    a swap already.
 
     A subject may have learnt of every customer what training teaches of one, so that an exchange changes nothing.
     """
