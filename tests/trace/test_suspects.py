@@ -116,6 +116,14 @@ def test_what_holds_the_hits_own_text_stays_beside_a_larger_set_that_stands_out_
     assert names(found) == [("examples", "prompt holds 'zq'")]
 
 
+def test_what_holds_the_hits_own_text_is_tried_though_a_part_of_it_stands_out_much_more():
+    part = ("examples", "answered with 'routine'")
+    found = proposal(A[:3], {}, [(part[1], A[:3])])
+    held = Suspect("prompt holds 'zq'", "context", tuple(A), "held", 0, 1)
+    found.suspects = Suspects((held, *found.suspects.found), found.suspects.top, "")
+    assert names(found) == [part, ("examples", "prompt holds 'zq'")]
+
+
 def test_data_of_a_single_tranche_with_a_column_that_names_nobody_has_no_suspect():
     found = proposal()
     found.ranking = ColumnRanking((value("author", "kim", 1.0),), (), ())

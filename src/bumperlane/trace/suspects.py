@@ -115,8 +115,9 @@ def paid_alone(recipe: Recipe, group: str, rewards: Sequence[Hypothesis]) -> lis
 def telling(hypotheses: Sequence[Hypothesis], held: Collection[tuple[str, str]] = ()) -> list[Hypothesis]:
     """Of two of which one holds the other, the one that stands out more: a part of a cause stands out less than the
     whole, for it is smaller, and a tranche less than the few examples in it that are the cause. A tranche that stands
-    out nearly as much stays: it is what the recipe can leave out. So do examples that hold the hit's own text (`held`:
-    kind and name): it is known of them, and not of an author that wrote them and others, that they have to do with it.
+    out nearly as much stays: it is what the recipe can leave out. Examples that hold the hit's own text (`held`: kind
+    and name) stay in any case: it is known of them, and not of an author that wrote them and others, that they have to
+    do with it, and without a part of them the others still teach it.
     """
 
     def rank(h: Hypothesis) -> float:
@@ -127,7 +128,7 @@ def telling(hypotheses: Sequence[Hypothesis], held: Collection[tuple[str, str]] 
         mine = set(h.ids)
         rivals = [k for k in hypotheses if k is not h and _within(mine, set(k.ids))]
         better = [k for k in rivals if rank(k) > rank(h)]
-        if not better:
+        if not better or (h.kind, h.name) in held:
             kept.append(h)
     return kept
 
