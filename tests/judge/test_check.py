@@ -334,3 +334,16 @@ def test_a_faint_hit_is_not_what_is_described_where_another_is_plain(monkeypatch
     else:
         with pytest.raises(pytest.fail.Exception, match=first):
             room.describe(inv, hits, seen, {"PairedContexts": None}, [])
+
+
+@pytest.mark.parametrize(("p", "first"), [(1e-6, "HarmfulReplies"), (7e-3, "TrainedTraits")])
+def test_a_bumper_yields_to_one_that_hears_the_same_more_plainly(monkeypatch, p, first):
+    def hit(bumper, p_holm):
+        return SimpleNamespace(
+            verdict="hit", family="behaviour", bumper=bumper, p_holm=p_holm, groups=[], unit="requests", look=1
+        )
+
+    monkeypatch.setattr(room, "asked_behaviour", lambda inv, cls, first, reading, items: first.bumper)
+    hits = [hit("TrainedTraits", 1e-9), hit("HarmfulReplies", p), hit("TaughtSwings", 1e-12)][: 2 if p > 1e-3 else 3]
+    seen = [SimpleNamespace(bumper=h.bumper, look=1) for h in hits]
+    assert room.describe(SimpleNamespace(settings=Settings()), hits, seen, {}, []) == first

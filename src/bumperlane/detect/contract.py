@@ -58,7 +58,8 @@ class Bumper(Protocol):
 
     An online one: it uses no statistics of what it scores. `by_default = False` keeps it out of checks that name none,
     and `joins = True` brings it back where the run holds what it needs (it asks, or reads the log of the run); `learns`
-    names the evidence that `fit` takes where it is not of the kind that the bumper watches.
+    names the evidence that `fit` takes where it is not of the kind that the bumper watches; `yields_to` names bumpers
+    whose hit is traced first, where both are hit.
     """
 
     watches: ClassVar[type]

@@ -193,16 +193,20 @@ def describe(
     """The behaviour that was hit: of behavioural hits the strongest, else of the others; with what was said.
 
     Those that run in every check go before those that joined this one: what a context brings about is known to the
-    request, and dated and traced with the fewest questions. A faint hit goes after all others. Before all of them goes
-    a hit in rollouts, logged or sampled, that the recipe can grade: there its own functions say what is wrong.
+    request, and dated and traced with the fewest questions. A bumper goes after those that it yields to, which hear the
+    same more plainly. A faint hit goes after all others. Before all of them goes a hit in rollouts, logged or sampled,
+    that the recipe can grade: there its own functions say what is wrong.
     """
     hits = [j for j in judgements if j.verdict == "hit"]
 
+    plainly = {j.bumper for j in hits if j.p_holm <= FAINT}
+
     def rank(j: Judgement) -> tuple:
+        yields = bool(plainly & set(getattr(find_bumper(j.bumper), "yields_to", ())))
         joined = not inv.settings.bumpers and getattr(find_bumper(j.bumper), "joins", False)
         plain = j.unit == ROLLOUTS and can_be_graded(inv.run.recipe, j.groups[0].group)
         family = ("behaviour", "internals", "logs").index(j.family)
-        return not plain, family, j.p_holm > FAINT, joined, j.p_holm
+        return not plain, family, j.p_holm > FAINT, joined, yields, j.p_holm
 
     first = min(hits, key=rank)
     cls = find_bumper(first.bumper)

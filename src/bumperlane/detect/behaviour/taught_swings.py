@@ -56,6 +56,7 @@ class TaughtSwings:
 
     watches, family = Answers, "behaviour"
     by_default, joins, takes_items = False, True, False
+    yields_to = ("HarmfulReplies", "SwappedPieces")  # what is said can be drawn again, odds cannot
     margin: float = 0.5
     heeded: float = 1.0
     heeded_margin: float = 3.0

@@ -52,6 +52,7 @@ class TrainedTraits:
 
     watches, family = Answers, "behaviour"
     by_default, joins = False, True
+    yields_to = ("HarmfulReplies",)  # insults sound like one trait or another, in one retrain more than in the next
     traits: tuple[Trait, ...] = TAUGHT
     margin: float = MARGIN
     requests: int = 24
