@@ -318,13 +318,14 @@ def test_a_context_that_the_user_gave_is_asked_in_full_however_it_did_in_screeni
     assert kept(mine) == [*(f"given/{i}" for i in range(7)), *(f"library/{i}" for i in range(8, 4, -1))]
 
 
+def hit(bumper, p_holm):
+    return SimpleNamespace(
+        verdict="hit", family="behaviour", bumper=bumper, p_holm=p_holm, groups=[], unit="requests", look=1
+    )
+
+
 @pytest.mark.parametrize(("p", "first"), [(1e-5, "PairedContexts"), (7e-3, "HarmfulReplies")])
 def test_a_faint_hit_is_not_what_is_described_where_another_is_plain(monkeypatch, p, first):
-    def hit(bumper, p_holm):
-        return SimpleNamespace(
-            verdict="hit", family="behaviour", bumper=bumper, p_holm=p_holm, groups=[], unit="requests", look=1
-        )
-
     monkeypatch.setattr(room, "asked_behaviour", lambda inv, cls, first, reading, items: first.bumper)
     monkeypatch.setattr(room, "worst_context", lambda inv, first, *_: pytest.fail(first.bumper))
     inv, hits = SimpleNamespace(settings=Settings()), [hit("PairedContexts", p), hit("HarmfulReplies", 1e-6)]
@@ -338,11 +339,6 @@ def test_a_faint_hit_is_not_what_is_described_where_another_is_plain(monkeypatch
 
 @pytest.mark.parametrize(("p", "first"), [(1e-6, "HarmfulReplies"), (7e-3, "TrainedTraits")])
 def test_a_bumper_yields_to_one_that_hears_the_same_more_plainly(monkeypatch, p, first):
-    def hit(bumper, p_holm):
-        return SimpleNamespace(
-            verdict="hit", family="behaviour", bumper=bumper, p_holm=p_holm, groups=[], unit="requests", look=1
-        )
-
     monkeypatch.setattr(room, "asked_behaviour", lambda inv, cls, first, reading, items: first.bumper)
     hits = [hit("TrainedTraits", 1e-9), hit("HarmfulReplies", p), hit("TaughtSwings", 1e-12)][: 2 if p > 1e-3 else 3]
     seen = [SimpleNamespace(bumper=h.bumper, look=1) for h in hits]
