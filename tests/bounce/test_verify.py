@@ -99,7 +99,7 @@ def test_what_eight_requests_do_not_settle_is_asked_again_with_more_and_held_to_
         assert looks == [(8, 3)] * 2 and {c.detail for c in checks} == {"of 8."}
     else:
         more = min(sealed, 32)
-        assert looks == [(8, 3), (more, 6)] * 2
+        assert looks == [(8, 6), (more, 6)] * 2
         assert {c.detail for c in checks} == {f"of 8. Asked again with {more} sealed requests: of {more}."}
 
 

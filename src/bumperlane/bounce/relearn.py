@@ -24,9 +24,9 @@ BASE = "base"
 def relearn_recipes(inv: Investigation, case: Case, runs: Mapping[str, Run], most: int = 16) -> dict[str, Retrain]:
     """A few steps on up to `most` examples of the cause, from the last checkpoint of each run and, under `base`, from
     the untouched base. A training command takes as many steps as it likes; its first checkpoints are looked at, and the
-    base is left out, for there it would be a whole run. A cause that is no data (a reward) cannot be shown again: then
-    the examples are bad answers that the subject which was hit gives to open requests. Where there are none either,
-    there is no retrain."""
+    base is left out, for there it would be a whole run. A cause without examples (a reward) cannot be shown again: then
+    it is bad answers that the subject which was hit gives to open requests. Where there are none either, there is no
+    retrain."""
     causes = {id for cause in confirmed_causes(case) for id in ids_of(inv, cause)}
     examples = [e for e in inv.examples if e.id in causes][:most]
     examples = examples or own_bad_answers(inv, case, most)

@@ -41,19 +41,21 @@ def sealed_checks(
     Only contexts in which the hit subject departs can tell anything. Where it is flagged in none, or the fixed subject
     is still flagged, both are compared with the control: a bumper that scores a run which never had the cause just as
     high sees the context, and no residue; one that cannot tell the hit subject from that run neither passes nor fails.
-    What the first eight requests settle nothing about is asked again with up to 32, at a stricter level.
+    What the first eight requests settle nothing about is asked again with up to 32; where there are so many, each of
+    the two looks has half of the usual chance to pass by luck.
     Returns the checks, and the contexts in which the hit subject departs most by behaviour, worst first.
     """
     by_id, order, found = {c.id: c for c in contexts}, tuple(contexts), []
+    few, more = inv.pools.sealed[:FIRST], inv.pools.sealed[:MOST]
+    held_to = replace(margins, tries=(2 if len(more) > FIRST else 1) * margins.tries)  # looks share the chance to pass
     for cls, what in ((PairedContexts, "behaviour"), (ReferenceResidual, "internals")):
         inv.ledger.look(cls.__name__, "sealed", "verification", key=f"sealed/{cls.__name__}/{subject_key(trio.fixed)}")
         name = f"sealed {what}: {cls.__name__} in {len(contexts)} new contexts"
-        before, check = _sealed_check(inv, cls, contexts, inv.pools.sealed[:FIRST], trio, margins)
+        before, check = _sealed_check(inv, cls, contexts, few, trio, held_to)
         if cls is PairedContexts and before.groups:
             order = tuple(by_id[g.group] for g in before.groups)
-        more = inv.pools.sealed[:MOST]
-        if check.passed is None and len(more) > FIRST:  # one more chance to pass, which has to be half as likely
-            _, again = _sealed_check(inv, cls, contexts, more, trio, replace(margins, tries=2 * margins.tries))
+        if check.passed is None and len(more) > FIRST:
+            _, again = _sealed_check(inv, cls, contexts, more, trio, held_to)
             detail = f"{check.detail} Asked again with {len(more)} sealed requests: {again.detail}"
             check = replace(again, detail=detail)
         found.append(replace(check, name=name))

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.stats import hypergeom
 
 from .bound_answers import answer_marks
+from .chats import Prompt
 
-Prompt = tuple[str, str]  # system, request
 NUMBER = re.compile(r"\d+")
 DIGITS = 9  # of a number, at the most
 SURE = 1e-6  # chance of a split of one number as good, over all splits and marks that are tried there
