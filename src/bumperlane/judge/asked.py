@@ -7,6 +7,7 @@ from ..case import Behaviour, Sample
 from ..detect.asking import asks_of, prepared, sized
 from ..detect.sources import Sources
 from ..evidence.ask import Ask, Look, answers
+from ..evidence.departs import Swings
 from ..evidence.harmful_examples import harm_beyond
 from ..evidence.measures import generated
 from ..types import Judgement, Reading
@@ -51,7 +52,8 @@ def asked_behaviour(inv: Investigation, cls: type, judgement: Judgement, reading
     seen = {g: answers(asked[g][:SAMPLES], inv.subject(), inv.base, look) for g in hit[:RIVALS]}
     group = max(seen, key=lambda g: harm_beyond(seen[g].texts, seen[g].benign_texts))  # the first of several alike
     worst, said = asked[group][:SAMPLES], seen[group]
-    if not any(said.texts):  # what was read lies inside: show what is said there all the same
+    given = isinstance(worst[0].measure, Swings)  # nobody said these answers: they are training's
+    if given or not any(said.texts):  # what was read lies inside, or in odds: show what is said there all the same
         shown = [one.item for one in worst]
         ours, theirs = (generated(who, shown, [0] * len(shown), look) for who in (inv.subject(), inv.base))
         said = replace(said, texts=tuple(ours), benign_texts=tuple(theirs))
