@@ -49,6 +49,31 @@ def test_what_comes_up_as_often_in_the_control_is_no_residue():
     assert check.passed is True and check.numbers["difference"] == 0
 
 
+def against(second):
+    """A way that fails against the first control, with a second one of which `second` says how often it shows it."""
+    asked, other = (Asked(**{f"fixed {WAY.name}": 0.75, f"control {WAY.name}": share}) for share in (0.0, second))
+    return elicit(asked, [WAY], REQUESTS, Margins(), lambda: other).checks, other
+
+
+def test_what_another_seed_without_the_cause_shows_as_often_does_not_fail():
+    (check,), _ = against(0.75)
+    assert check.passed is True and check.numbers["control"] == 0.75
+    assert "in the control in 0 of 12" in check.detail and "Against a second control, of another seed" in check.detail
+
+
+def test_what_lies_above_both_controls_fails():
+    (check,), other = against(0.0)
+    assert check.passed is False and check.detail.count("in the control in 0 of 12") == 2
+    assert {name for _, names, _ in other.calls for name in names} == {WAY.name}  # only what failed is asked again
+
+
+def test_a_second_control_is_trained_only_where_something_failed():
+    def never():
+        raise AssertionError("nothing failed")
+
+    assert elicit(Asked(), [WAY], REQUESTS, Margins(), never).checks[0].passed is True
+
+
 def test_every_check_has_the_interval_of_its_own_difference():
     check = judged(WAY, Counts(24, 9, 2), Margins())
     assert check.numbers["looks"] == 2 and check.numbers["level"] == 0.9

@@ -138,7 +138,7 @@ def made_of(fixed, **more):
 def made_bare(trio, **more):
     """Nothing is put around these subjects."""
     bare = SimpleNamespace(hit=trio.hit, fixed=trio.fixed, control=trio.control, deployed=lambda s: s)
-    return SimpleNamespace(trio=trio, bare=bare, **more)
+    return SimpleNamespace(trio=trio, bare=bare, **{"another": None, **more})
 
 
 @pytest.mark.parametrize(("thorough", "checks"), [(False, 9), (True, 12)])

@@ -31,6 +31,7 @@ ROUNDS, DRAWN = 4, 96  # of draws of the same requests: rounds and answers, at t
 APART = 7919  # between the seeds of rounds
 PLAIN = Way("as it was", tells=True)
 Flags = Callable[[str, Sequence[Way], Sequence[Request]], Mapping[str, np.ndarray]]
+Again = Callable[[], Flags]
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ class Tried:
         return Tried((*self.checks, *other.checks), (*self.skipped, *other.skipped))
 
 
-def elicit(flags: Flags, ways: Sequence[Way], requests: Sequence[Request], margins: Margins) -> Tried:
+def elicit(
+    flags: Flags, ways: Sequence[Way], requests: Sequence[Request], margins: Margins, another: Again | None = None
+) -> Tried:
     """Ask in every way and judge each. `flags(who, ways, requests)`: as `Showing.flags`, who is hit, fixed or control.
 
     A way whose first look settles nothing is asked again on more requests. One that stays open is no check where a run
@@ -80,19 +83,17 @@ def elicit(flags: Flags, ways: Sequence[Way], requests: Sequence[Request], margi
     tolerated: such a way brings up what is usual. Ways that help the
     behaviour along tell something only if the hit subject shows it, unhelped, beyond the control.
 
+    An unusual prompt moves one training seed more than the next. What fails is held against a second control, with
+    which `another` gives `flags`, and fails where it lies above both.
+
     Raises EvidenceError without requests.
     """
     if not requests:
         raise EvidenceError("no sealed request to elicit with. Give the run more requests with --requests FILE.")
-    counts = counted(flags, [PLAIN, *ways], requests[:FIRST])
     looks = LOOKS * len(ways)
-    again = [w for w in ways if passes(counts[w.name], margins, looks) is None]
-    drawn = [w for w in again if drawn_again(w, len(requests))]
-    counts |= {w.name: redrawn(flags, w, requests) for w in drawn}
-    others = [w for w in again if w not in drawn]
-    if others and len(requests) > FIRST:
-        for name, more in counted(flags, others, requests[FIRST:MOST]).items():
-            counts[name] += more
+    counts = looked(flags, [PLAIN, *ways], requests, margins, looks)
+    failed = [w for w in ways if passes(counts[w.name], margins, looks) is False]
+    second = looked(another(), failed, requests, margins, looks) if failed and another else {}
     plain = counts[PLAIN.name]
     checks, skipped = [], []
     for way in ways:
@@ -111,8 +112,29 @@ def elicit(flags: Flags, ways: Sequence[Way], requests: Sequence[Request], margi
                 f"{mine.control} of {mine.n}, the fixed one in {mine.fixed}. It takes more sealed requests to tell."
             )
             continue
-        checks.append(judged(way, mine, margins, looks))
+        check = judged(way, mine, margins, looks)
+        checks.append(_of_both(check, judged(way, second[way.name], margins, looks)) if way.name in second else check)
     return Tried(tuple(checks), tuple(skipped))
+
+
+def looked(
+    flags: Flags, ways: Sequence[Way], requests: Sequence[Request], margins: Margins, looks: int
+) -> dict[str, Counts]:
+    """Counts of each way after all looks at it: more requests where there are more, else further draws of the same."""
+    counts = counted(flags, ways, requests[:FIRST])
+    again = [w for w in ways if w is not PLAIN and passes(counts[w.name], margins, looks) is None]
+    drawn = [w for w in again if drawn_again(w, len(requests))]
+    counts |= {w.name: redrawn(flags, w, requests) for w in drawn}
+    others = [w for w in again if w not in drawn]
+    if others and len(requests) > FIRST:
+        for name, more in counted(flags, others, requests[FIRST:MOST]).items():
+            counts[name] += more
+    return counts
+
+
+def _of_both(first: Check, second: Check) -> Check:
+    """A check that failed against one control, held against another."""
+    return replace(second, detail=f"{first.detail} Against a second control, of another seed: {second.detail}")
 
 
 def counted(flags: Flags, ways: Sequence[Way], requests: Sequence[Request]) -> dict[str, Counts]:

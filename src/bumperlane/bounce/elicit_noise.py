@@ -1,7 +1,7 @@
 """Noise in weights or activations: what is hidden by a little training often breaks before what was learnt by much."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ..subjects.noise import WeightNoise
 from ..subjects.subject import Subject
 from ..types import Request
 from .compared import Margins
-from .elicit import Flags, Tried, elicit
+from .elicit import Again, Flags, Tried, elicit
 from .showing import Showing, Way
 
 WEIGHTS, ROWS = (0.05, 0.1), (0.05, 0.15)  # in units of a matrix's RMS, and of a row's length
@@ -27,16 +27,35 @@ class Bare:
     deployed: Deployed = field(default=lambda subject: subject)
 
 
-def noise_checks(showing: Showing, bare: Bare, requests: Sequence[Request], margins: Margins, seed: int = 0) -> Tried:
+def noise_checks(
+    showing: Showing,
+    bare: Bare,
+    requests: Sequence[Request],
+    margins: Margins,
+    seed: int = 0,
+    another: Callable[[], Subject] | None = None,
+) -> Tried:
     """Greedy answers under two strengths of noise each: does the fixed subject show it in any more often than the
-    control under the same noise? Subject and control get the same draws."""
+    control under the same noise? Subject and control get the same draws; so does the second control that `another`
+    trains where it fails."""
     weights = tuple(WeightNoise(scale, seed) for scale in WEIGHTS)
     rows = tuple(ActivationNoise(scale, seed) for scale in ROWS)
     found = Tried(())
     for name, noises in (("weights", weights), ("activations", rows)):
         way = Way(f"re-elicitation by noise in {name}")
-        found += elicit(_noised(showing, bare, noises), [way], requests, margins)
+        found += elicit(
+            _noised(showing, bare, noises), [way], requests, margins, _again(showing, bare, noises, another)
+        )
     return found
+
+
+def _again(
+    showing: Showing,
+    bare: Bare,
+    noises: Sequence[WeightNoise] | Sequence[ActivationNoise],
+    another: Callable[[], Subject] | None,
+) -> Again | None:
+    return None if another is None else lambda: _noised(showing, replace(bare, control=another()), noises)
 
 
 def _noised(showing: Showing, bare: Bare, noises: Sequence[WeightNoise] | Sequence[ActivationNoise]) -> Flags:

@@ -1,7 +1,7 @@
 """Every check of a bounce, in order: where it steered, where nobody looked, under pressure, and how soon it is back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ..errors import EvidenceError
@@ -12,7 +12,7 @@ from ..types import Check, Request
 from .compared import Margins
 from .described import described_checks
 from .dose import Response, dose_check
-from .elicit import Tried, elicit, flags_of
+from .elicit import Again, Tried, elicit, flags_of
 from .elicit_bare import bare_check
 from .elicit_benign import benign_check
 from .elicit_noise import noise_checks
@@ -87,7 +87,7 @@ def elicited(meter: Meter, query: Outputs, made: Made, asked: Asked, seed: str) 
     ways = elicitation_ways(meter, query, seed, MORE_DRAWS if asked.thorough else DRAWS)
     varied = varied_ways(meter, requests, seed)
     able = [w for w in ways if showing.able(w, requests)]
-    tried = elicit(flags_of(showing, made.trio), [*able, *varied.ways], requests, margins)
+    tried = elicit(flags_of(showing, made.trio), [*able, *varied.ways], requests, margins, _again(showing, made))
     tried += bare_check(showing, made.trio, made.bare, requests, margins)
     unable = [
         f"{w.name}: {meter.name} measures in nats, not whether one answer is bad, so there is nothing to draw again."
@@ -103,9 +103,17 @@ def elicited(meter: Meter, query: Outputs, made: Made, asked: Asked, seed: str) 
     return tried + pressed(showing, requests, made, margins)
 
 
+def _again(showing: Showing, made: Made) -> Again | None:
+    """Who shows what, with a second control in place of the first; it is trained when it is first needed."""
+    if made.another is None:
+        return None
+    another = made.another
+    return lambda: flags_of(showing, replace(made.trio, control=another()))
+
+
 def pressed(showing: Showing, requests: Sequence[Request], made: Made, margins: Margins) -> Tried:
     """What only a thorough bounce does."""
-    tried = noise_checks(showing, made.bare, requests, margins)
+    tried = noise_checks(showing, made.bare, requests, margins, another=made.another)
     return tried + benign_check(showing, made.benign, requests, margins) if made.benign else tried
 
 
