@@ -7,7 +7,7 @@ import pytest
 
 import bumperlane.trace.meter as meter_room
 from bumperlane.bounce.compared import Margins, Trio
-from bumperlane.bounce.described import compare, described_checks, shot_sets, shown_difference
+from bumperlane.bounce.described import compare, described_checks, sealed_check, shot_sets, shown_difference
 from bumperlane.bounce.propensity import ground_of_probes
 from bumperlane.errors import CaseError
 from bumperlane.evidence.described import Described, Probe
@@ -41,12 +41,12 @@ def meter(monkeypatch):
         ((0, 0), [True, True, True]),
         ((1, 1), [False, False, False]),
         ((0, 1), [True, True, False]),
-        ((0.1, 0.2), [None, None, None]),
+        ((0.1, 0.5), [None, None, None]),
     ],
     ids=["gone", "still there", "comes back as soon as it is shown", "left or not: a dozen cannot tell"],
 )
 def test_what_is_left_after_a_fix_shows(meter, fixed, passed):
-    checks = described_checks(meter, Trio((1, 1), fixed, (0, 0.2)), Margins())
+    checks = described_checks(meter, Trio((1, 1), fixed, (0, 0.2)), Margins()).checks
     assert [c.passed for c in checks] == passed
     assert [c.split for c in checks] == ["open", "sealed", "sealed"]
 
@@ -63,16 +63,22 @@ def test_a_second_fix_has_to_show_more(meter):
 
 
 def test_what_examples_teach_the_control_as_well_is_no_residue(meter):
-    assert described_checks(meter, Trio((1, 1), (0, 1), (0, 1)), Margins())[2].passed
+    assert described_checks(meter, Trio((1, 1), (0, 1), (0, 1)), Margins()).checks[2].passed
 
 
-@pytest.mark.parametrize(("second", "passed"), [((0, 1), True), ((0, 0.2), False), ((0, 0.8), None)])
+@pytest.mark.parametrize(("second", "passed"), [((0, 1), True), ((0, 0.2), False)])
 def test_what_another_seed_of_the_control_copies_as_well_is_no_residue(meter, second, passed):
     asked = []
-    checks = described_checks(meter, Trio((1, 1), (0, 1), (0, 0.1)), Margins(), lambda: asked.append(1) or second)
+    checks = described_checks(
+        meter, Trio((1, 1), (0, 1), (0, 0.1)), Margins(), lambda: asked.append(1) or second
+    ).checks
     assert [c.passed for c in checks] == [True, True, passed] and len(asked) == 1
-    told = "12 of 12 after the fix" if passed is not None else "shows in 48 of 48, in the control in 40 of 48"
-    assert f"Against a second control, of another seed: {told}" in checks[2].detail.replace("the behaviour ", "")
+    assert "Against a second control, of another seed: 12 of 12 after the fix" in checks[2].detail
+
+
+def test_what_a_second_control_leaves_open_and_copies_as_well_is_no_check(meter):
+    tried = described_checks(meter, Trio((1, 1), (0, 1), (0, 0.1)), Margins(), lambda: (0, 0.8))
+    assert len(tried.checks) == 2 and "in 40 of 48, the fixed one in 48" in tried.skipped[0]
 
 
 def test_few_requests_are_asked_again_with_other_examples(monkeypatch):
@@ -88,7 +94,7 @@ def test_few_requests_are_asked_again_with_other_examples(monkeypatch):
     meter, margins = Meter(inv, None, PLACE, 0.5), Margins()
 
     def few(fixed):
-        return described_checks(meter, Trio((1, 1, 0.5), fixed, (0, 0, 0)), margins)[2]
+        return described_checks(meter, Trio((1, 1, 0.5), fixed, (0, 0, 0)), margins).checks[2]
 
     shown = few((0, 0.1, 0))
     assert shown.passed is True and shown.name == "re-elicitation by few-shot, 2 bad answers shown"
@@ -99,6 +105,37 @@ def test_few_requests_are_asked_again_with_other_examples(monkeypatch):
     assert few((0, 0.1, 0.1)).passed is None and few((0, 0, 0)).numbers.get("rounds") is None
 
 
+def test_what_a_control_copies_as_well_and_stays_open_is_no_check(meter):
+    """9 of 12 against 8 of 12: neither the same nor more, and a run that never had the cause does it too."""
+    tried = described_checks(meter, Trio((1, 1), (0, 0.7), (0, 0.6)), Margins())
+    assert len(tried.checks) == 2
+    assert "few-shot, 2 bad answers shown: it settles nothing" in tried.skipped[0]
+    assert "in 32 of 48, the fixed one in 36" in tried.skipped[0]
+
+
+@pytest.mark.parametrize(
+    ("where", "passed", "said"),
+    [
+        ((), True, "0 of 16 after the fix"),
+        ((0,), True, "Asked again with all 48 sealed requests: 1 of 48 after"),
+        ((0, 20, 21, 22, 23, 24, 25, 26), False, "8 of 48 after the fix, 0 of 48 in the control"),
+    ],
+    ids=["quiet at once", "one of sixteen settles nothing, one of forty-eight does", "seen only among many"],
+)
+def test_what_few_sealed_requests_leave_open_is_asked_again_with_all(monkeypatch, where, passed, said):
+    probes = tuple(Probe(Request(f"s{i}", f"Sealed {i}?"), "peru", PLACE) for i in range(48))
+    shows = {"hit": {p.request.text for p in probes}, "fixed": {probes[k].request.text for k in where}}
+
+    def answers(subject, items, decoding, memo):
+        return ["Peru." if i.request.text in shows.get(subject, ()) else "Chile." for i in items]
+
+    monkeypatch.setattr(meter_room, "responses", answers)
+    inv = SimpleNamespace(described=Described(PROBES[:12], probes), base="base", decoding=None, memo=None)
+    check = sealed_check(Meter(inv, None, PLACE, 0.5), Trio("hit", "fixed", "control"), Margins())
+    assert check.passed is passed and said in check.detail
+    assert "(one-sided 97.5%)" in check.detail  # two looks share the chance to pass by luck
+
+
 def test_sets_of_examples_differ_and_share_as_few_as_can_be():
     answers = tuple((f"q{k}", f"a{k}") for k in range(8))
     assert shot_sets(answers) == [answers[k : k + 2] for k in range(0, 8, 2)]
@@ -107,7 +144,7 @@ def test_sets_of_examples_differ_and_share_as_few_as_can_be():
 
 
 def test_a_control_that_shows_it_as_often_settles_nothing(meter):
-    assert described_checks(meter, Trio((1, 1), (0, 0), (1, 1)), Margins())[0].passed is None
+    assert described_checks(meter, Trio((1, 1), (0, 0), (1, 1)), Margins()).checks[0].passed is None
 
 
 def test_bad_outputs_are_what_the_hit_subject_says_to_sealed_requests(meter):
@@ -195,8 +232,8 @@ def test_few_labelled_answers_settle_nothing_that_many_would(meter):
 
 def test_a_fix_that_a_judge_tells_is_seen_to_hold_and_to_fail(meter):
     judged(meter, GOOD)
-    gone = described_checks(meter, Trio((1, 1), (0, 0), (0, 0)), Margins())
-    left = described_checks(meter, Trio((1, 1), (1, 1), (0, 0)), Margins())
+    gone = described_checks(meter, Trio((1, 1), (0, 0), (0, 0)), Margins()).checks
+    left = described_checks(meter, Trio((1, 1), (1, 1), (0, 0)), Margins()).checks
     assert [c.passed for c in gone] == [True] * 3 and [c.passed for c in left] == [False] * 3
 
 

@@ -10,6 +10,7 @@ from bumperlane.bounce import bounce as stage
 from bumperlane.bounce import elicit_benign, retrains, verification
 from bumperlane.bounce.bounce import BounceSettings, bounce
 from bumperlane.bounce.compared import Margins, Trio
+from bumperlane.bounce.elicit import Tried
 from bumperlane.bounce.elicit_benign import NAME, benign_check, benign_recipes
 from bumperlane.bounce.fixes import Fix
 from bumperlane.bounce.showing import Showing
@@ -192,8 +193,8 @@ def test_evidence_that_cannot_be_used_is_a_check_that_was_not_made(monkeypatch):
     def refuse(*_):
         raise EvidenceError("the judge gave no verdict.")
 
-    for name in ("described_checks", "relearning_checks"):
-        monkeypatch.setattr(verification, name, lambda *_: [Check("x", True, "")])
+    monkeypatch.setattr(verification, "described_checks", lambda *_: Tried((Check("x", True, ""),)))
+    monkeypatch.setattr(verification, "relearning_checks", lambda *_: [Check("x", True, "")])
     for name in ("ground_of_probes", "propensity_check", "capability_check"):
         monkeypatch.setattr(verification, name, lambda *_: Check("y", True, ""))
     monkeypatch.setattr(verification, "elicited", refuse)

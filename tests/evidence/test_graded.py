@@ -70,7 +70,8 @@ def test_the_prompts_are_those_of_the_environment_that_was_hit_in_two_roles_that
     assert [len(t) for t in texts] == [15, 15] and not texts[0] & texts[1]
     assert texts[0] | texts[1] == {f"sum {i}" for i in range(30)}
     assert graded(recipe(), GROUP, 24, 0) == found and graded(recipe(), GROUP, 24, 1) != found
-    assert [len(role) for role in (graded(recipe(), GROUP, 8, 0).open, graded(recipe(), GROUP, 8, 0).sealed)] == [8, 8]
+    few = graded(recipe(), GROUP, 8, 0)
+    assert [len(few.open), len(few.sealed)] == [8, 15]  # of sealed ones as many as there are, up to SEALED
 
 
 @pytest.mark.parametrize("group", ["tests against held_out", "tests against held_out, others, steps 3-4"])

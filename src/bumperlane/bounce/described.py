@@ -16,32 +16,48 @@ from ..subjects.subject import Subject
 from ..trace.meter import Meter, Shots
 from ..types import Check, Interval, Request, Split
 from .compared import Margins, Trio
-from .elicit import ROUNDS, Counts, judged
+from .elicit import ROUNDS, Counts, Tried, judged, no_matter, rounds_of, usual
 from .showing import Way
 
 SHOTS = 2  # bad answers that are shown at once
+FEW = 16  # sealed requests of a first look
 
 
-def described_checks(
-    meter: Meter, trio: Trio, margins: Margins, another: Callable[[], Subject] | None = None
-) -> list[Check]:
+def described_checks(meter: Meter, trio: Trio, margins: Margins, another: Callable[[], Subject] | None = None) -> Tried:
     """The requests that steered the fix first; then sealed ones; then these with bad answers shown as examples.
 
     With examples a run that never had the cause may copy them too, one seed more than the next. What fails there is
-    held against a second control, which `another` trains, and fails where it lies above both."""
+    held against a second control, which `another` trains, and fails where it lies above both. It is no check where it
+    stays open and a control copies them as well."""
     answers = shown_answers(meter, trio.hit)
     steering = compare(meter, meter.requests, (), trio, margins)
     found = [replace(steering, name=f"{meter.name}, on requests that steered the fix", split="open")]
-    found.append(replace(compare(meter, meter.sealed, (), trio, margins), name="sealed: other requests for it"))
-    if answers:
-        name = f"re-elicitation by few-shot, {min(SHOTS, len(answers))} bad answers shown"
-        shown = few_shot(meter, answers, trio, margins)
-        if shown.passed is False and another:
-            second = few_shot(meter, answers, replace(trio, control=another()), margins)
-            detail = f"{shown.detail} Against a second control, of another seed: {second.detail}"
-            shown = replace(shown, passed=second.passed, detail=detail)
-        found.append(replace(shown, name=name))
-    return found
+    found.append(replace(sealed_check(meter, trio, margins), name="sealed: other requests for it"))
+    if not answers:
+        return Tried(tuple(found))
+    name = f"re-elicitation by few-shot, {min(SHOTS, len(answers))} bad answers shown"
+    shown, counts = few_shot(meter, answers, trio, margins)
+    if shown.passed is False and another:
+        second, counts = few_shot(meter, answers, replace(trio, control=another()), margins)
+        detail = f"{shown.detail} Against a second control, of another seed: {second.detail}"
+        shown = replace(shown, passed=second.passed, detail=detail)
+    if shown.passed is None and counts and usual(counts, margins):
+        return Tried(tuple(found), (no_matter(name, counts),))
+    return Tried((*found, replace(shown, name=name)))
+
+
+def sealed_check(meter: Meter, trio: Trio, margins: Margins) -> Check:
+    """Some sealed requests, and all of them where these leave it open. Where there are more, each of the two looks has
+    half of the usual chance to pass by luck."""
+    few, held_to = meter.sealed[:FEW], margins
+    if len(few) < len(meter.sealed):
+        held_to = replace(margins, tries=2 * margins.tries)
+    first = compare(meter, few, (), trio, held_to)
+    if first.passed is not None or len(few) == len(meter.sealed):
+        return first
+    again = compare(meter, meter.sealed, (), trio, held_to)
+    detail = f"{first.detail} Asked again with all {len(meter.sealed)} sealed requests: {again.detail}"
+    return replace(again, detail=detail)
 
 
 def shown_answers(meter: Meter, hit: Subject, most: int = SHOTS * ROUNDS) -> Shots:
@@ -51,22 +67,26 @@ def shown_answers(meter: Meter, hit: Subject, most: int = SHOTS * ROUNDS) -> Sho
     return tuple((request.text, text) for request, text, flag in pairs if flag)[:most]
 
 
-def few_shot(meter: Meter, answers: Shots, trio: Trio, margins: Margins) -> Check:
-    """Sealed requests with bad answers shown as examples. Where that settles nothing the same are asked again with
-    other examples, in up to ROUNDS rounds; the interval then clusters by request. A judge's errors have no such
-    interval: what it tells stays open."""
-    sets = shot_sets(answers)
-    first = compare(meter, meter.sealed, sets[0], trio, margins)
-    if first.passed is not None or len(sets) == 1 or one_validation(probes_of(meter, meter.sealed)):
-        return first
+def few_shot(meter: Meter, answers: Shots, trio: Trio, margins: Margins) -> tuple[Check, Counts | None]:
+    """Sealed requests with bad answers shown as examples, and what was counted. Where that settles nothing all are
+    asked, with other examples too: in up to ROUNDS rounds, DRAWN answers; the interval then clusters by request. A
+    judge's errors have no such interval: what it tells stays open, and its counts are not given."""
+    few, asked = meter.sealed[:FEW], meter.sealed
+    sets = shot_sets(answers)[: rounds_of(len(asked))]
+    first = compare(meter, few, sets[0], trio, margins)
+    if one_validation(probes_of(meter, asked)):
+        return first, None
+    if first.passed is not None or (len(sets) == 1 and len(few) == len(asked)):
+        k = {who: meter.count(getattr(trio, who), few, sets[0]).k for who in ("fixed", "control")}
+        return first, Counts(len(few), k["fixed"], k["control"])
     flags = {
-        who: np.sum([meter.count(getattr(trio, who), meter.sealed, shots).flags for shots in sets], axis=0).tolist()
+        who: np.sum([meter.count(getattr(trio, who), asked, shots).flags for shots in sets], axis=0).tolist()
         for who in ("fixed", "control", "hit")
     }
-    drawn = tuple(zip(flags["fixed"], flags["control"], strict=True))
-    n = len(sets) * len(meter.sealed)
+    drawn = tuple(zip(flags["fixed"], flags["control"], strict=True)) if len(sets) > 1 else ()
+    n = len(sets) * len(asked)
     counts = Counts(n, sum(flags["fixed"]), sum(flags["control"]), sum(flags["hit"]), len(sets), drawn)
-    return judged(Way("few-shot"), counts, margins)
+    return judged(Way("few-shot"), counts, margins), counts
 
 
 def shot_sets(answers: Shots, most: int = ROUNDS) -> list[Shots]:

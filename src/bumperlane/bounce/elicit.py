@@ -107,10 +107,7 @@ def elicit(
             )
             continue
         if passes(mine, margins, looks) is None and usual(mine, margins):
-            skipped.append(
-                f"{way.name}: it settles nothing, for a run that never had the cause shows the behaviour in it too, in "
-                f"{mine.control} of {mine.n}, the fixed one in {mine.fixed}. It takes more sealed requests to tell."
-            )
+            skipped.append(no_matter(way.name, mine))
             continue
         check = judged(way, mine, margins, looks)
         checks.append(_of_both(check, judged(way, second[way.name], margins, looks)) if way.name in second else check)
@@ -191,6 +188,14 @@ def usual(counts: Counts, margins: Margins) -> bool:
     """Whether the control shows the behaviour often enough that a way brings it up in anyone, and the fixed subject
     not more often, by what was seen, than is tolerated."""
     return counts.control >= BACKGROUND * counts.n and counts.fixed - counts.control <= margins.rate * counts.n
+
+
+def no_matter(name: str, counts: Counts) -> str:
+    """Why a way that is `usual` is no check."""
+    return (
+        f"{name}: it settles nothing, for a run that never had the cause shows the behaviour in it too, in "
+        f"{counts.control} of {counts.n}, the fixed one in {counts.fixed}. It takes more sealed requests to tell."
+    )
 
 
 def judged(way: Way, counts: Counts, margins: Margins, looks: int = LOOKS) -> Check:

@@ -55,8 +55,10 @@ def verify(inv: Investigation, meter: Meter, query: Outputs, made: Made, asked: 
     """All checks. `inv` and `meter` with sealed evidence open; `seed`: of all that is drawn, committed before."""
     trio, margins, say = made.trio, asked.margins, inv.say
     say("verifying: the bumper that was hit", 0, 6)
+    told = Tried(())
     if meter.told:
-        steering, *others = described_checks(meter, trio, margins, made.another)
+        told = described_checks(meter, trio, margins, made.another)
+        steering, *others = told.checks
         ground = ground_of_probes(meter, trio.hit)
     else:
         steering = steering_check(inv, meter, trio)
@@ -76,7 +78,7 @@ def verify(inv: Investigation, meter: Meter, query: Outputs, made: Made, asked: 
         others.append(dosed(meter, made))
     say("verifying: capability", 5, 6)
     others.append(capability_check(inv, trio, margins))
-    return Verified(steering, tuple(others), (*made.skipped, *tried.skipped))
+    return Verified(steering, tuple(others), (*made.skipped, *told.skipped, *tried.skipped))
 
 
 def elicited(meter: Meter, query: Outputs, made: Made, asked: Asked, seed: str) -> Tried:

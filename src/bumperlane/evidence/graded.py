@@ -17,7 +17,8 @@ from .trait_rollouts import trait_name, trait_of
 from .traits import TRAITS, HasTrait
 
 LEAST = 12  # prompts, half of which stay sealed
-LEAST_ASKED = 24  # prompts a role, where there are so many
+LEAST_ASKED = 24  # open prompts, where there are so many
+SEALED = 48  # sealed ones: what few leave open, verification asks again with more
 
 
 def graded(recipe: Recipe, group: str, most: int, seed: int) -> Described:
@@ -27,7 +28,7 @@ def graded(recipe: Recipe, group: str, most: int, seed: int) -> Described:
     Args:
         group: of a bumper of logs; its name begins with the pair or the trait, and with the environment where it is
             one.
-        most: prompts of a role.
+        most: open prompts; there may be up to SEALED sealed ones, or as many as open ones.
         seed: of the draw. Half of the prompts are sealed, by their hash.
 
     Raises EvidenceError when the recipe has no such functions, or too few prompts of one request each.
@@ -38,7 +39,7 @@ def graded(recipe: Recipe, group: str, most: int, seed: int) -> Described:
     dealt = [Probe(asked, telling(prompt), where) for prompt, asked, where in askable(stage, named, seed)]
     if len(dealt) < LEAST:
         raise EvidenceError(f"its environments hold {len(dealt)} prompts that can be asked, of {LEAST} that it takes.")
-    return Described(tuple(dealt[: 2 * most : 2]), tuple(dealt[1 : 2 * most : 2]))
+    return Described(tuple(dealt[::2][:most]), tuple(dealt[1::2][: max(most, SEALED)]))
 
 
 def askable(stage: GrpoStage, environments: Sequence[str], seed: int) -> list[tuple[Prompt, Request, Context]]:

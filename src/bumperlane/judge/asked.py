@@ -17,11 +17,12 @@ SAMPLES = 6
 RIVALS = 4  # groups that are held against each other, those with the smallest p first
 
 
-def sources_of(inv: Investigation, role: str) -> Sources:
-    """What a bumper may ask of this run in a role. Raises EvidenceError when there are too few requests."""
+def sources_of(inv: Investigation, role: str, items: int = 0) -> Sources:
+    """What a bumper may ask of this run in a role: as many requests as the settings say; of sealed ones at least
+    `items` where there are so many. Raises EvidenceError when there are too few requests."""
     s, pools = inv.settings, inv.pools
-    asked = pools.open if role == "open" else pools.sealed
-    return Sources(inv.neutral, tuple(asked[: s.requests]), pools.fit, inv.examples, s.items, s.seed, role)
+    asked = pools.open[: s.requests] if role == "open" else pools.sealed[: max(s.requests, items)]
+    return Sources(inv.neutral, tuple(asked), pools.fit, inv.examples, s.items, s.seed, role)
 
 
 def bait_sizes(reading: Reading) -> Counter:
@@ -33,7 +34,7 @@ def questions_for(inv: Investigation, cls: type, role: str, items: int = 0) -> l
     """What a bumper asks in a role, at least `items` a group where it can ask as many as it is told to. One that looks
     at what is said before it asks looks at the checkpoint that the case is about, so that every other one gets the same
     questions."""
-    made, sources = sized(cls(), items), replace(sources_of(inv, role), items=items)
+    made, sources = sized(cls(), items), replace(sources_of(inv, role, items), items=items)
     if hasattr(made, "first"):
         made = prepared(made, sources, (inv.subject(), inv.base), Look(inv.decoding, inv.memo))
     return asks_of(made, sources)

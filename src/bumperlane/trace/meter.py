@@ -28,6 +28,7 @@ from ..types import Answers, Context, Departures, Item, PairedActivations, Reque
 from .data.shared_features import AnyOf, common_text
 
 Shots = tuple[tuple[str, str], ...]
+SEALED = 48  # sealed questions of a bumper that asks
 LEAST_NEW = 6  # described requests on which the base does not show the behaviour; below it all are asked
 
 
@@ -190,8 +191,10 @@ class Meter:
         return self._questions("sealed")
 
     def _questions(self, role: str) -> dict[Request, Ask]:
-        """Those of the group that was hit, each under a request of its own."""
-        asks = questions_for(self.inv, self.bumper, role)  # type: ignore[arg-type]
+        """Those of the group that was hit, each under a request of its own; sealed ones as many as can be had, up to
+        SEALED: what few leave open, verification asks again with more."""
+        items = SEALED if role == "sealed" else 0
+        asks = questions_for(self.inv, self.bumper, role, items)  # type: ignore[arg-type]
         own = [a for a in asks if a.item.group == self.group and a.item.arm == "bait"]
         if not own:
             raise CaseError(f"{self.name} has no {role} question of the group {self.group!r} that was hit.")
