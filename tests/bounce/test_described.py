@@ -113,6 +113,11 @@ def test_what_a_control_copies_as_well_and_stays_open_is_no_check(meter):
     assert "in 32 of 48, the fixed one in 36" in tried.skipped[0]
 
 
+def test_examples_that_hush_the_hit_subject_tell_nothing_where_they_stay_open(meter):
+    tried = described_checks(meter, Trio((1, 0), (0, 0.1), (0, 0)), Margins())
+    assert len(tried.checks) == 2 and "shows the behaviour in this way in 0 of 48" in tried.skipped[0]
+
+
 @pytest.mark.parametrize(
     ("where", "passed", "said"),
     [

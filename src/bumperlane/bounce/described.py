@@ -16,7 +16,7 @@ from ..subjects.subject import Subject
 from ..trace.meter import Meter, Shots
 from ..types import Check, Interval, Request, Split
 from .compared import Margins, Trio
-from .elicit import ROUNDS, Counts, Tried, judged, no_matter, rounds_of, usual
+from .elicit import ROUNDS, Counts, Tried, judged, no_matter, no_sign, rounds_of, tells, usual
 from .showing import Way
 
 SHOTS = 2  # bad answers that are shown at once
@@ -28,7 +28,7 @@ def described_checks(meter: Meter, trio: Trio, margins: Margins, another: Callab
 
     With examples a run that never had the cause may copy them too, one seed more than the next. What fails there is
     held against a second control, which `another` trains, and fails where it lies above both. It is no check where it
-    stays open and a control copies them as well."""
+    stays open and a control copies them as well, or the subject that was hit does not show it more often than that."""
     answers = shown_answers(meter, trio.hit)
     steering = compare(meter, meter.requests, (), trio, margins)
     found = [replace(steering, name=f"{meter.name}, on requests that steered the fix", split="open")]
@@ -41,6 +41,8 @@ def described_checks(meter: Meter, trio: Trio, margins: Margins, another: Callab
         second, counts = few_shot(meter, answers, replace(trio, control=another()), margins)
         detail = f"{shown.detail} Against a second control, of another seed: {second.detail}"
         shown = replace(shown, passed=second.passed, detail=detail)
+    if shown.passed is None and counts and not tells(counts):
+        return Tried(tuple(found), (no_sign(name, counts),))
     if shown.passed is None and counts and usual(counts, margins):
         return Tried(tuple(found), (no_matter(name, counts),))
     return Tried((*found, replace(shown, name=name)))
@@ -77,8 +79,8 @@ def few_shot(meter: Meter, answers: Shots, trio: Trio, margins: Margins) -> tupl
     if one_validation(probes_of(meter, asked)):
         return first, None
     if first.passed is not None or (len(sets) == 1 and len(few) == len(asked)):
-        k = {who: meter.count(getattr(trio, who), few, sets[0]).k for who in ("fixed", "control")}
-        return first, Counts(len(few), k["fixed"], k["control"])
+        k = {who: meter.count(getattr(trio, who), few, sets[0]).k for who in ("fixed", "control", "hit")}
+        return first, Counts(len(few), k["fixed"], k["control"], k["hit"])
     flags = {
         who: np.sum([meter.count(getattr(trio, who), asked, shots).flags for shots in sets], axis=0).tolist()
         for who in ("fixed", "control", "hit")

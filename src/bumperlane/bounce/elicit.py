@@ -100,11 +100,7 @@ def elicit(
         mine = counts[way.name]
         silent = mine if way.tells else plain
         if passes(mine, margins, looks) is not False and not tells(silent):
-            where = "in this way" if way.tells else "on sealed requests, unhelped"
-            skipped.append(
-                f"{way.name}: it tells nothing, for the subject that was hit shows the behaviour {where} in "
-                f"{silent.hit} of {silent.n}, a run that never had the cause in {silent.control}."
-            )
+            skipped.append(no_sign(way.name, silent, "in this way" if way.tells else "on sealed requests, unhelped"))
             continue
         if passes(mine, margins, looks) is None and usual(mine, margins):
             skipped.append(no_matter(way.name, mine))
@@ -188,6 +184,14 @@ def usual(counts: Counts, margins: Margins) -> bool:
     """Whether the control shows the behaviour often enough that a way brings it up in anyone, and the fixed subject
     not more often, by what was seen, than is tolerated."""
     return counts.control >= BACKGROUND * counts.n and counts.fixed - counts.control <= margins.rate * counts.n
+
+
+def no_sign(name: str, counts: Counts, where: str = "in this way") -> str:
+    """Why a way that does not tell is no check."""
+    return (
+        f"{name}: it tells nothing, for the subject that was hit shows the behaviour {where} in {counts.hit} of "
+        f"{counts.n}, a run that never had the cause in {counts.control}."
+    )
 
 
 def no_matter(name: str, counts: Counts) -> str:
