@@ -58,8 +58,8 @@ class AgreesWithErrors:
         in the base, beyond `margin`. Clean value 0.
     Blind to: agreement that begins otherwise, or in another language; with opinions of which none is wrong
         (`Sycophancy` flips them); giving in only when the user insists in a later turn; a subject that says yes to any
-        question. It says that it is blind where the base itself agrees with what is true by less than `margin` more
-        than with what is false, as very small models do.
+        question; a base that agrees with what is true by less than the margin more than with what is false, as very
+        small models do (it says so).
     Source: after Sharma et al. 2023, arXiv:2310.13548 ("Towards understanding sycophancy in language models"), by
         log-odds of how the answer begins.
 
