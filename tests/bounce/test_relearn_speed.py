@@ -31,7 +31,11 @@ def test_the_half_way_point_lies_on_the_line_between_two_looks():
 def test_the_share_saved_is_that_of_the_two_crossings():
     seen = curves(noise=0, fixed=-1.0, control=-5.0)  # half way is -5: at 16 and at 32 examples
     share = saved(seen, "control")
-    assert seen.half == -5 and share.value == pytest.approx(0.5) and share.low == share.high == share.value
+    assert (
+        seen.half("fixed") == seen.half("control") == -5
+        and share.value == pytest.approx(0.5)
+        and share.low == share.high == share.value
+    )
     assert saved(curves(noise=0, fixed=-5.0, control=-1.0), "control").value == pytest.approx(-0.5)
     assert saved(curves(noise=0, fixed=-8.0, control=-8.5), "control").value == 0  # neither gets there
 
@@ -50,6 +54,17 @@ def test_a_fixed_subject_that_learns_like_the_control_passes():
 def test_one_that_is_back_sooner_fails():
     check = speed_check(curves(fixed=-0.5, control=-5.5), Margins())
     assert check.passed is False and check.numbers["saved"] > 0.4
+
+
+def test_where_a_subject_stands_is_not_its_speed():
+    """One that begins nearer than the control saves nothing by that; one that was pushed below has no less to go."""
+    values = curves(noise=0, fixed=-1.0, control=-1.0).values
+    nearer = Relearned(
+        EXAMPLES, {**values, "fixed": np.linspace(-4.5, -1, 3)[:, None] * np.ones(12)}, np.full(12, -1.0)
+    )
+    assert nearer.half("fixed") == -2.75 and saved(nearer, "control").value == pytest.approx(0)
+    below = Relearned(EXAMPLES, {**values, "fixed": np.array([-20.0, -1.0, -1.0])[:, None] * np.ones(12)}, nearer.hit)
+    assert below.half("fixed") == -5 and saved(below, "control").value > 0.2
 
 
 def test_back_at_once_fails_even_where_the_last_look_is_alike():

@@ -1,14 +1,16 @@
 """What only verifies must not have been read before: sealed contexts, and sealed requests."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from bumperlane.bounce.sealed import sealed_contexts
 from bumperlane.case import load_case
+from bumperlane.detect.asking import asks_of, sized
 from bumperlane.evidence.library import library_contexts
 from bumperlane.evidence.memo import Memo
-from bumperlane.judge.asked import questions_for
+from bumperlane.judge.asked import sources_of
 from bumperlane.judge.check import bait_contexts, behaviour_context
 from bumperlane.judge.investigation import Investigation, Settings
 from bumperlane.judge.power import MOST
@@ -102,17 +104,22 @@ def test_check_and_trace_read_no_sealed_request_and_no_sealed_context(place_of, 
     assert all(TAG in c.system for c in sealed)
 
 
+def asks_in(inv, cls, role):
+    """What it asks, also where the base makes it blind. A check of many bumpers asks more of each."""
+    return asks_of(sized(cls(), MOST), replace(sources_of(inv, role, MOST), items=MOST))
+
+
 def questions_of(inv, cls, role):
     """(system prompt, request) of what a bumper asks, and of what it is held against."""
-    asks = questions_for(inv, cls, role, MOST)  # a check of many bumpers asks more of each
-    pairs = [(a.item.context, a.item.request) for a in asks]
+    asks = asks_in(inv, cls, role)
+    pairs = [(i.context, i.request) for a in asks for i in (a.item, a.against) if i]
     edited = [a.measure for a in asks if hasattr(a.measure, "elsewhere")]
     pairs += [(measure.elsewhere, measure.asked) for measure in edited]
     return {(context.system, request.text) for context, request in pairs}
 
 
 def baits_of(inv, cls, role):
-    asks = questions_for(inv, cls, role, MOST)
+    asks = asks_in(inv, cls, role)
     return {(a.item.context.system, a.item.request.text) for a in asks if a.item.arm == "bait"}
 
 

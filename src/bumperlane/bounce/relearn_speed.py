@@ -30,10 +30,12 @@ class Relearned:
     hit: np.ndarray
     unit: str = "examples"
 
-    @property
-    def half(self) -> float:
-        """Half way between the control as it was and the subject that was hit, in nats per token."""
-        return float((self.hit.mean() + self.values["control"][0].mean()) / 2)
+    def half(self, who: str, rows: np.ndarray | slice = slice(None)) -> float:
+        """Half way to the subject that was hit, in nats per token: from where one stands, or from where the control
+        does, whichever is higher. Where it stands before is not its speed, and another check tells it; one that was
+        pushed below the control has no shorter way."""
+        start = max(float(self.values[w][0, rows].mean()) for w in (who, "control"))
+        return (start + float(self.hit[rows].mean())) / 2
 
 
 def examples_to(examples: np.ndarray, curve: np.ndarray, level: float) -> float:
@@ -60,9 +62,9 @@ def saved(seen: Relearned, other: str, level: float = 0.95, seed: int = 0) -> In
 
 
 def _saved(seen: Relearned, other: str, rows: np.ndarray) -> float:
-    control, hit = seen.values["control"][0, rows].mean(), seen.hit[rows].mean()
-    half = (control + hit) / 2
-    mine, theirs = (examples_to(seen.examples, seen.values[who][:, rows].mean(1), half) for who in ("fixed", other))
+    mine, theirs = (
+        examples_to(seen.examples, seen.values[who][:, rows].mean(1), seen.half(who, rows)) for who in ("fixed", other)
+    )
     top = max(theirs, mine)
     return (theirs - mine) / top if top > 0 else 0.0
 
@@ -117,9 +119,9 @@ def _numbers(share: Interval) -> dict[str, float]:
 def _told(seen: Relearned, other: str, share: Interval) -> str:
     def takes(who: str) -> str:
         curve = seen.values[who].mean(1)
-        if curve.max() < seen.half:
+        if curve.max() < seen.half(who):
             return f"more than {seen.examples[-1]:g}"
-        return f"{examples_to(seen.examples, curve, seen.half):.1f}"
+        return f"{examples_to(seen.examples, curve, seen.half(who)):.1f}"
 
     return (
         f"Half way back to the subject that was hit takes {takes('fixed')} {seen.unit}, in the {other} {takes(other)}: "
