@@ -21,6 +21,8 @@ from bumperlane.types import Context, Request
 PLACE = Context("described", "given", system="Be brief.")
 PROBES = tuple(Probe(Request(f"r{i}", f"Question {i}?"), "peru", PLACE) for i in range(24))
 
+PROBES_ASKED = tuple(p.request for p in PROBES[:12])
+
 
 @pytest.fixture
 def meter(monkeypatch):
@@ -150,6 +152,15 @@ def test_sets_of_examples_differ_and_share_as_few_as_can_be():
 
 def test_a_control_that_shows_it_as_often_settles_nothing(meter):
     assert described_checks(meter, Trio((1, 1), (0, 0), (1, 1)), Margins()).checks[0].passed is None
+
+
+@pytest.mark.parametrize(("base", "passed"), [(0, False), (0.6, True)], ids=["new", "there before"])
+def test_what_the_control_shows_as_often_is_not_gone_for_that(meter, base, passed):
+    """Half of the cause was named: the fixed subject and the control have the other half."""
+    meter.inv.base = (base, base)
+    check = compare(meter, PROBES_ASKED, (), Trio((1, 1), (0.5, 0.5), (0.5, 0.5)), Margins(rate=0.4))
+    assert check.passed is passed
+    assert ("A run without the cause that was named shows it too" in check.detail) is (passed is False)
 
 
 def test_bad_outputs_are_what_the_hit_subject_says_to_sealed_requests(meter):

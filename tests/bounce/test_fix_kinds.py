@@ -5,7 +5,9 @@ import json
 import pytest
 
 import traced_case as cases
+from bumperlane.bounce.bounce import as_control
 from bumperlane.bounce.fix_kinds.registry import find_kind
+from bumperlane.bounce.fixes import never_had
 from bumperlane.errors import CaseError, RecipeError, SettingError
 from bumperlane.recipes.edits import diff
 from bumperlane.recipes.tranches import read_examples
@@ -60,6 +62,26 @@ def test_drop_leaves_the_confirmed_cause_out_and_nothing_else(made):
     assert made("drop")[1] == ["- tranche planted (weight 1.0, planted.jsonl)"]
     _, lines = made("drop", causes=(MIXED,))
     assert lines == ["~ tranche mixed: dropped 12 examples: mixed-0, mixed-12, mixed-15, ..."]
+
+
+def test_drop_can_be_retrained_with_another_seed_but_not_with_that_of_a_control(made, asked, run):
+    fix, lines = made("drop", seed=77)
+    assert fix.recipe.seed == 77 and "- tranche planted (weight 1.0, planted.jsonl)" in lines
+    for number in (1, 2):
+        seed = never_had(asked().inv, asked().case, number).seed
+        assert "that of a control" in find_kind("drop").refusal(asked(seed=seed))
+
+
+def test_only_a_fix_that_holds_what_the_control_holds_is_as_the_control(asked, run):
+    def alike(name, onset=(8, 12), **options):
+        seen = asked(onset=onset, **options)
+        return as_control(seen.inv, seen.case, find_kind(name).make(seen))
+
+    assert alike("drop") and alike("drop", seed=77)
+    assert not alike("rewind-only") and not alike("refusal-patch") and not alike("output-filter")
+    late = next(e.id for e in read_examples(run.recipe) if (run.exposure([e.id]) or 0) > 13)
+    seen = asked(causes=(cause("examples", "one", [late]),))
+    assert not as_control(seen.inv, seen.case, find_kind("drop").make(seen))  # it starts from a checkpoint of the run
 
 
 def test_a_fix_starts_at_the_last_checkpoint_before_its_examples_and_before_the_onset(run, made):

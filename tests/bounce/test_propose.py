@@ -103,7 +103,7 @@ def test_a_fix_is_asked_for_by_name_with_options_that_it_takes(run, tmp_path):
     seen = traced(run, tmp_path)
     fix = make_fix(seen.inv, seen.case, seen.meter, "reweight", FixOptions(weight=0.5))
     assert fix.recipe.tranches[1].weight == 0.5 and fix.about.startswith("show the cause's tranche less often")
-    with pytest.raises(SettingError, match="'drop' takes no weight or k. It takes: no opt"):
+    with pytest.raises(SettingError, match="'drop' takes no weight or k. It takes: seed"):
         make_fix(seen.inv, seen.case, seen.meter, "drop", FixOptions(weight=0.5, k=3))
     with pytest.raises(SettingError, match="the fix 'reward' does not apply here: no stage of the recipe lists reward"):
         make_fix(seen.inv, seen.case, seen.meter, "reward")

@@ -33,6 +33,14 @@ def test_masked_when_the_steering_bumper_is_quiet_and_another_is_not():
     assert outcome == "masked" and why.endswith("clear, but 1 of 3 others are not: sealed behaviour.")
 
 
+def test_what_holds_nothing_that_could_mask_is_not_called_masked():
+    """The fix has the recipe of the run that never had the cause: two seeds differ, which is no patch."""
+    outcome, why = verdict(QUIET, swapped("sealed", False), as_control=True)
+    assert outcome == "inconclusive" and "1 of 3 others are not: sealed behaviour." in why and "--seed N" in why
+    assert verdict(QUIET, GOOD, as_control=True)[0] == "treated"
+    assert verdict(HITS, GOOD, as_control=True)[0] == verdict(GONE, swapped("sealed", False), True)[0] == "untreated"
+
+
 def test_masked_outweighs_lost_capability_and_says_both():
     outcome, why = verdict(QUIET, [check("sealed", False), check("capability", False, "by 0.40 nats")])
     assert outcome == "masked" and "sealed; and capability was lost (by 0.40 nats)" in why

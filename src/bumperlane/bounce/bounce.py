@@ -20,7 +20,7 @@ from .compared import Margins
 from .contamination import SEALED, contamination, spent_by
 from .fix_kinds.contract import FixOptions
 from .fix_kinds.registry import about, find_kind
-from .fixes import Fix
+from .fixes import Fix, never_had
 from .in_question import in_question
 from .plans import change_plans, earlier_bounces, fixes_before, selected, with_bounce
 from .propose import make_fix
@@ -146,7 +146,7 @@ def concluded(
     inv: Investigation, case: Case, fix: Fix, made: Made, found: Verified, reached: Sequence[PromptsInData] = ()
 ) -> Bounce:
     """The verdict, with bumpers that are in question."""
-    outcome, why = verdict(found.steering, found.others)
+    outcome, why = verdict(found.steering, found.others, as_control(inv, case, fix))
     doubts = [d.sentence for d in in_question(case.bumpers, found.steering, found.others)]
     return Bounce(
         fix=fix.about, rewind=fix.rewind, diff=fix.changes(inv.run.recipe), verdict=outcome,
@@ -157,6 +157,13 @@ def concluded(
         run=str(made.fixed.path), steers=list(dict.fromkeys([*fix.steers, *_bumpers(reached)])),
         not_tried=list(found.not_tried), in_question=doubts, contamination=list(reached),
     )  # fmt: skip
+
+
+def as_control(inv: Investigation, case: Case, fix: Fix) -> bool:
+    """Whether a fix is the recipe of the run that never had the cause, but for its seed, and nothing around it."""
+    if fix.guard is not None or fix.kept is not None:
+        return False
+    return fix.recipe.model_copy(update={"seed": 0}) == never_had(inv, case).model_copy(update={"seed": 0})
 
 
 def estimate_bounce(directory: Path | str, settings: BounceSettings | None = None) -> str:

@@ -20,6 +20,11 @@ from .elicit import ROUNDS, Counts, Tried, judged, no_matter, no_sign, rounds_of
 from .showing import Way
 
 SHOTS = 2  # bad answers that are shown at once
+TOLERATED = 0.1  # rate that counts as nothing where a run without the cause that was named shows it as well
+NOT_ALL = (
+    " It is still there, more often than is tolerated in any (0.1) and than in the base ({base} of {n}). A run without "
+    "the cause that was named shows it too: that is not all of it."
+)
 FEW = 16  # sealed requests of a first look
 
 
@@ -103,6 +108,8 @@ def compare(meter: Meter, requests: Sequence[Request], shots: Shots, trio: Trio,
     """Rates of the behaviour, fixed against control. Failed: the difference is beyond chance. Passed: it is shown to be
     below the margin. Too few requests show neither, and settle nothing. Nor is anything settled, without examples,
     where the hit subject shows it no more often than the control; with them both may, for the examples teach it.
+    Failed too, without examples: what the fixed subject still shows beyond what is tolerated, and beyond the base,
+    although the control shows it as well. Then something else brings it about than what was left out.
 
     Where a validated judge tells the behaviour, rates and differences are corrected for its measured errors, and the
     intervals hold what is not known of these."""
@@ -117,6 +124,10 @@ def compare(meter: Meter, requests: Sequence[Request], shots: Shots, trio: Trio,
     difference = shown_difference(k["fixed"], k["control"], n, probes)
     at_most = shown_difference(k["fixed"], k["control"], n, probes, margins.level).high
     passed = False if difference.low > 0 else True if at_most < margins.rate else None
+    if passed is not False and not shots and rate.low > TOLERATED:
+        base = meter.count(meter.inv.base, requests).k
+        if shown_difference(k["fixed"], base, n, probes).low > 0:
+            passed, end = False, f"{NOT_ALL.format(base=base, n=n)}{end}"
     corrected = " corrected for the judge's errors" if one_validation(probes) else ""
     detail += (
         f"; difference{corrected} {difference.value:+.2f} (95% interval {difference.low:+.2f} to "

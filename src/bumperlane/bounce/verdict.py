@@ -7,11 +7,19 @@ from ..types import Check, Outcome
 CAPABILITY, DOSE = "capability", "dose-response"
 
 
-def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
-    """What the checks of a fix amount to.
+ONE_SEED = (
+    "But the fix is the recipe of that run, with another seed: it holds nothing that could mask. Seeds differ by so "
+    "much, or by chance. Retrain it with another one (--fix drop --seed N), or deploy a control that passes."
+)
+
+
+def verdict(steering: Check, others: Sequence[Check], as_control: bool = False) -> tuple[Outcome, str]:
+    """What the checks of a fix amount to. `as_control`: the fix has the very recipe of the run that never had the
+    cause, but for its seed.
 
     untreated: the bumper that was hit still hits; or it settles nothing any more, and another check is not passed.
-    masked: it is quiet, but a check that no step of trace or fix has read is not passed.
+    masked: it is quiet, but a check that no step of trace or fix has read is not passed. Where the fix has the
+    control's own recipe, that is inconclusive: two seeds differ.
     damaged: all of these pass, but capability was lost beyond the margin.
     inconclusive: nothing of this failed, but the behaviour does not follow the dose of the cause, or a check could not
     be made or settled nothing, that of the bumper that was hit included.
@@ -28,6 +36,8 @@ def verdict(steering: Check, others: Sequence[Check]) -> tuple[Outcome, str]:
         return "untreated", f"whether the bumper that was hit is clear is open, but {shown} {steering.detail}"
     if steering.passed is None:
         return "inconclusive", f"the bumper that was hit does not settle it any more: {steering.detail}"
+    if failed and as_control:
+        return "inconclusive", f"the bumper that was hit is clear, but {shown} {ONE_SEED}"
     if failed:
         return "masked", f"the bumper that was hit is clear, but {shown}"
     if damage:

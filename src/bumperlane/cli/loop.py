@@ -84,7 +84,11 @@ def trace(screen: Screen, case: Path, dry_run: bool, budget: str | None, no_trap
 @click.option("--data", type=FILE, help="JSONL: answers (id, answer) for relabel; or counter-examples, as a tranche.")
 @click.option("--text", default="", help="A system prompt, a refusal, or what stands for a filtered answer.")
 @click.option("--function", default="", help="A repaired reward function: FILE.py:NAME.")
-@click.option("--seed", type=click.IntRange(0), help="Of a retrain that changes nothing else.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    help="Of a retrain that leaves the cause out (drop), or changes nothing else (rewind-only).",
+)
 @click.option("--margin", type=float, help="How near to a run that never had the cause, as a share of the gap.")
 @click.option(
     "--dose", "doses", type=float, multiple=True, help="Also retrain with this share of the cause; repeatable."

@@ -39,7 +39,7 @@ class FixOptions:
         data: a JSONL file: new answers by id, or examples, in the form of a tranche.
         text: a system prompt, a refusal, or what stands in a filtered answer's place.
         function: a repaired reward function, as in a recipe.
-        seed: of a retrain that changes nothing else.
+        seed: of a retrain that leaves the cause out, or changes nothing else.
     """
 
     of: str = ""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from ...recipes.edits import DropExamples
 from ...trace.causes import edits_without
+from ...trace.experiment import STRIDE
 from ..fixes import Fix
 from .attributed import attributed, no_attribution
 from .contract import Forecast, Known, Traced, fix_kind
@@ -18,9 +19,12 @@ class Drop:
     name: ClassVar[str] = "drop"
     about: ClassVar[str] = "leave the confirmed cause out and retrain from before it was first seen"
     masks: ClassVar[bool] = False
-    takes: ClassVar[tuple[str, ...]] = ()
+    takes: ClassVar[tuple[str, ...]] = ("seed",)
 
     def refusal(self, traced: Traced) -> str:
+        own, seed = traced.inv.run.recipe.seed, traced.options.seed
+        if seed in {own + STRIDE * k for k in (1, 2)}:
+            return f"seed {seed} is that of a control: the retrain would be compared with itself. Give another."
         return ""
 
     def forecast(self, traced: Traced) -> Forecast:
@@ -39,7 +43,7 @@ class Drop:
         )  # fmt: skip
 
     def make(self, traced: Traced) -> Fix:
-        return traced.fix(self.name, edits_without(traced.inv, traced.causes), traced.rewind)
+        return traced.fix(self.name, edits_without(traced.inv, traced.causes), traced.rewind, seed=traced.options.seed)
 
 
 @fix_kind
