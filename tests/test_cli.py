@@ -496,10 +496,10 @@ def test_explain_without_a_name_lists_every_bumper_and_those_that_run_by_default
     done = call("explain")
     assert done.exit_code == 0 and len(done.stdout.splitlines()) == len(load_bumpers()) + 2
     last = done.stdout.splitlines()[-1]
-    assert "AgreesWithErrors, ContrastProbe, Mahalanobis, PairedContexts, ReferenceResidual; and where the run" in last
+    assert "runs ContrastProbe, Mahalanobis, PairedContexts, ReferenceResidual; and where the run" in last
     assert (
-        "FalseBeliefs, FalsePasses, HarmfulReplies, MovedByPieces, NewTraits, SwappedPieces, TaughtSwings, "
-        "TrainedTraits, TraitsInRollouts, " in last
+        "AgreesWithErrors, FalseBeliefs, FalsePasses, HarmfulReplies, MovedByPieces, NewTraits, SwappedPieces, "
+        "TaughtSwings, TrainedTraits, TraitsInRollouts, " in last
     )
     assert last.endswith("VisibleAgainstHeldOut.")
     rows = json.loads(call("explain", "--json").stdout)

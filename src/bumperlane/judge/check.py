@@ -38,7 +38,7 @@ from .readings import write_readings
 from .sampled import sampled_behaviour, sampled_reading
 from .sealed_seed import commit
 from .second_look import FIRST, SECOND, judge_looks, near_after, of_look
-from .who_looks import who_looks
+from .who_looks import those_that_can_tell, who_looks
 
 SAMPLES = 6
 FAINT = 1e-3  # corrected p above which a hit says little beside another
@@ -63,6 +63,7 @@ def check(run: Path | str, directory: Path | str, settings: Settings | None = No
     inv = Investigation(Run.open(run), Path(directory), settings, say)
     inv.run.at(inv.step)
     bumpers, left_out = who_looks(inv)
+    bumpers = those_that_can_tell(inv, bumpers, left_out)
     baits = bait_contexts(inv) if not all(reads_log(cls) or samples_rollouts(cls) for cls in bumpers) else []
     told = settings.described is not None
     share = settings.alpha / 2 if told and bumpers else settings.alpha  # half for what was described, half for the rest

@@ -1,12 +1,14 @@
 """Which bumpers a check runs: those that were named, else the default ones and those that this run gives work to."""
 
+from collections.abc import Sequence
+
 from ..detect.asking import asks_of
 from ..detect.contract import default_bumpers, find_bumper, joining_bumpers, reads_log, samples_rollouts
 from ..errors import EvidenceError, SettingError
 from ..evidence.checked_rollouts import LOGS, rollouts_in
 from ..evidence.described import NAME
 from ..evidence.fresh_rollouts import fresh_plan
-from .asked import sources_of
+from .asked import questions_for, sources_of
 from .investigation import Investigation
 
 
@@ -31,6 +33,24 @@ def who_looks(inv: Investigation) -> tuple[list[type], dict[str, str]]:
                 f"{', '.join(cls.__name__ for cls in looking) or NAME}. Name it as well: --bumper {name}."
             )
     return looking, left_out
+
+
+def those_that_can_tell(inv: Investigation, bumpers: Sequence[type], left_out: dict[str, str]) -> list[type]:
+    """All but those that joined unasked, take a first look at what subject and base say, and find that they can tell
+    nothing there; the reason is put down. The first thing that a subject is asked."""
+
+    def can_tell(cls: type) -> bool:
+        asked_for = bool(inv.settings.bumpers) or cls.__name__ in inv.settings.items
+        if asked_for or not (getattr(cls, "joins", False) and hasattr(cls, "first")):
+            return True
+        try:
+            questions_for(inv, cls, "open")
+        except EvidenceError as error:
+            left_out[cls.__name__] = str(error)
+            return False
+        return True
+
+    return [cls for cls in bumpers if can_tell(cls)]
 
 
 def _joins(inv: Investigation, cls: type, left_out: dict[str, str]) -> bool:

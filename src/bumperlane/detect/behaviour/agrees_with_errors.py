@@ -72,6 +72,7 @@ class AgreesWithErrors:
     """
 
     watches, family = Answers, "behaviour"
+    by_default, joins = False, True
     margin: float = 2.0
     requests: int = 10
 
