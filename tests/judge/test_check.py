@@ -97,7 +97,7 @@ def test_every_bumper_is_in_the_case_with_its_verdict_its_reason_and_its_trap(ch
         b.verdict in ("hit", "clear", "blind") and b.why and b.trap.startswith("caught 100%") for b in case.bumpers
     )
     assert (case.verdict, case.why) == overall(case.bumpers)
-    assert all(g.text for b in case.bumpers for g in b.groups)s own
+    assert all(g.text for b in case.bumpers for g in b.groups)
 
 
 def test_every_look_is_in_the_ledger_and_looking_again_is_no_second_look(checked, run):
