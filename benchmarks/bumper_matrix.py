@@ -6,7 +6,8 @@
 
 One check a cell column: all bumpers together at a family-wise false-alarm rate of 5%, as a user would run it, with no
 word about what was planted. Items come from the bumpers themselves and from the run; nothing is given. What is there
-already is used again. `--page` alone writes bumper_matrix.md and .json beside this file, of the cases that are there.
+already is used again. `--page` alone writes bumper_matrix.md and .json beside this file, of the cases that are there;
+with `--keep` what the table holds besides stays, named as of an earlier version.
 """
 
 import argparse
@@ -73,6 +74,30 @@ def rows_of(home: Path) -> list[dict]:
     return rows
 
 
+def kept_beside(rows: list[dict], table: Path) -> list[dict]:
+    """These rows, and those of the table that are of other columns or seeds, marked as older."""
+    new = {(r["organism"], r["seed"], r["clean"]) for r in rows}
+    old = json.loads(table.read_text("utf-8")) if table.is_file() else []
+    older = [{**r, "older": True} for r in old if (r["organism"], r["seed"], r["clean"]) not in new]
+    order = {name: k for k, name in enumerate(KINDS)}
+    return sorted([*rows, *older], key=lambda r: (order.get(r["organism"], len(order)), r["seed"], r["clean"]))
+
+
+def of_earlier_versions(rows: list[dict]) -> list[str]:
+    """Which columns and seeds were made by an earlier version."""
+    older: dict[str, list[str]] = {}
+    for r in rows:
+        if r.get("older"):
+            older.setdefault(f"{r['organism']}{', clean' if r['clean'] else ''}", []).append(str(r["seed"]))
+    if not older:
+        return []
+    named = "; ".join(f"{name}: {' and '.join(seeds)}" for name, seeds in older.items())
+    return [
+        "",
+        f"Seeds of earlier versions ({sum(map(len, older.values()))} of {len(rows)} columns and seeds): {named}.",
+    ]
+
+
 def page(rows: list[dict], made_by: str) -> str:
     """The matrix: hits of how many seeds; and what it adds up to."""
     bumpers = list(dict.fromkeys(b for r in rows for b in r["bumpers"]))
@@ -116,7 +141,7 @@ def page(rows: list[dict], made_by: str) -> str:
             f"Clean twins: {k} of {len(clean)} cells hit (95% interval {interval.low:.3f} to {interval.high:.3f}).",
             *clean_hits(rows),
         ]
-    lines += [*caught_by(rows), *together(rows, bumpers)]
+    lines += [*of_earlier_versions(rows), *caught_by(rows), *together(rows, bumpers)]
     return "\n".join(lines) + "\n"
 
 
@@ -183,6 +208,7 @@ def main() -> None:
     parser.add_argument("--bumpers", help=choice)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--page", action="store_true", help="only write the tables, of the cases that are there")
+    parser.add_argument("--keep", action="store_true", help="keep older columns and seeds of the table, named as such")
     parser.add_argument("--name", default="bumper_matrix", help="of the two files that are written beside this one")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/bumper-matrix"))
     args = parser.parse_args()
@@ -195,6 +221,8 @@ def main() -> None:
                 for name in args.organisms.split(","):
                     cell_column(args.out, name, seed, clean, named)
     rows = rows_of(args.out)
+    if args.keep:
+        rows = kept_beside(rows, HERE / f"{args.name}.json")
     (HERE / f"{args.name}.json").write_text(json.dumps(rows, indent=1) + "\n")
     told = "" if args.name == "bumper_matrix" else f" --bumpers {args.bumpers} --name {args.name}"
     written = page(rows, f"python benchmarks/bumper_matrix.py{told}")
